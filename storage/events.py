@@ -1,0 +1,196 @@
+"""Named questions about events: the ends of sessions that lie in a window, or the sessions that overlap it.
+
+Parameters: `since`, `until`, `now` (instants), `needle` (see `clauses.like`), `limit`, `offset`,
+`after_key`, `after_id`, `after_side`.
+"""
+
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import BigInteger, ColumnElement, Select, SmallInteger, Subquery, Text, func, literal, null, or_, select
+from sqlalchemy import cast as sql_cast
+from sqlalchemy import tuple_, union_all
+
+from storage.clauses import COLUMNS, contains, ip_order, number, overlapping
+from storage.tables import MISSING_CONNECTION, MISSING_DISCONNECTION, Device, Session
+
+Kind = Literal["ALL", "SESSIONS", "MISSING", "VOIDED", "NEW", "DOWN"]
+Sort = Literal[
+    "order", "name", "owner", "occurred_at", "event_type", "connected_at", "disconnected_at", "duration", "ip", "info",
+    "connected", "mac",
+]  # fmt: skip
+
+NEW_DEVICE, DEVICE_DOWN, VOIDED = "New Device", "Device Down", "VOIDED"
+
+
+class EventRow(NamedTuple):
+    """A session and, unless the row is a session, the event at one of its ends; `key` and `side` place it in its list."""
+
+    mac: str
+    id: int
+    ip: str
+    connected_at: int | None
+    disconnected_at: int | None
+    connection_event: str
+    disconnection_event: str | None
+    info: str
+    state: str
+    occurred_at: int | None
+    event_type: str | None
+    key: int
+    side: int
+
+
+class NamedEventRow(NamedTuple):
+    """An `EventRow` with the device's name and owner."""
+
+    mac: str
+    id: int
+    ip: str
+    connected_at: int | None
+    disconnected_at: int | None
+    connection_event: str
+    disconnection_event: str | None
+    info: str
+    state: str
+    occurred_at: int | None
+    event_type: str | None
+    key: int
+    side: int
+    name: str | None
+    owner: str | None
+
+
+def _is(kind: Kind, event_type: Any) -> ColumnElement[bool] | None:
+    match kind:
+        case "VOIDED":
+            return func.substr(event_type, 1, len(VOIDED)) == VOIDED
+        case "NEW":
+            return event_type == NEW_DEVICE
+        case "DOWN":
+            return event_type == DEVICE_DOWN
+        case _:
+            return None
+
+
+def _missing() -> ColumnElement[bool]:
+    return or_(Session.state == MISSING_CONNECTION, Session.state == MISSING_DISCONNECTION)
+
+
+def _rows(kind: Kind) -> Subquery:
+    """All rows of a kind: sessions overlapping the window, or the ends that lie in it."""
+    if kind in ("SESSIONS", "MISSING"):
+        whole = select(
+            *COLUMNS,
+            sql_cast(null(), BigInteger).label("occurred_at"),
+            sql_cast(null(), Text).label("event_type"),
+            Session.starts_at.label("key"),
+            literal(0, SmallInteger).label("side"),
+        ).where(overlapping())
+        return (whole.where(_missing()) if kind == "MISSING" else whole).subquery("event")
+    starts = select(
+        *COLUMNS,
+        Session.connected_at.label("occurred_at"),
+        Session.connection_event.label("event_type"),
+        Session.connected_at.label("key"),
+        literal(0, SmallInteger).label("side"),
+    ).where(
+        # The stored start carries the index; for a start that was seen the two are one.
+        Session.starts_at >= number("since"),
+        Session.starts_at < number("until"),
+        Session.connected_at.is_not(None),
+    )
+    ends = select(
+        *COLUMNS,
+        Session.disconnected_at.label("occurred_at"),
+        Session.disconnection_event.label("event_type"),
+        Session.disconnected_at.label("key"),
+        literal(1, SmallInteger).label("side"),
+    ).where(overlapping(ended_inside=True))
+    start_is, end_is = _is(kind, Session.connection_event), _is(kind, Session.disconnection_event)
+    if start_is is not None and end_is is not None:
+        starts, ends = starts.where(start_is), ends.where(end_is)
+    return union_all(starts, ends).subquery("event")
+
+
+def _duration(row: Any) -> ColumnElement[int]:
+    return func.coalesce(row.disconnected_at, number("now")) - row.connected_at
+
+
+def _sorted_by(row: Any, sort: Sort) -> ColumnElement[Any]:
+    match sort:
+        case "order":
+            return row.key
+        case "name":
+            return func.fold(Device.name)
+        case "owner":
+            return func.fold(Device.owner)
+        case "duration":
+            return _duration(row)
+        case "ip":
+            return ip_order(row.ip)
+        case "connected":
+            return row.state == "CONNECTED"
+        case _:
+            return getattr(row, sort)
+
+
+def _searched(row: Any, statement: Select[Any], search: Literal["", "ascii", "unicode"]) -> Select[Any]:
+    if not search:
+        return statement
+    columns = (row.mac, row.ip, row.info, row.connection_event, row.disconnection_event, Device.name, Device.owner)
+    return statement.where(contains(columns, ascii_needle=search == "ascii"))
+
+
+@cache
+def page(kind: Kind, *, descending: bool, after: bool, before: bool) -> Select[tuple[object, ...]]:
+    """A keyset page of events, `limit` long."""
+    row = _rows(kind).c
+    position = tuple_(row.key, row.id, row.side)
+    statement = select(*row)
+    for wanted, name, greater in ((after, "after", not descending), (before, "before", descending)):
+        if wanted:
+            mark = tuple_(number(f"{name}_key"), number(f"{name}_id"), number(f"{name}_side"))
+            statement = statement.where(position > mark if greater else position < mark)
+    order = [column.desc() if descending else column.asc() for column in (row.key, row.id, row.side)]
+    return statement.order_by(*order).limit(number("limit"))
+
+
+@cache
+def table(
+    kind: Kind, sort: Sort, *, descending: bool, search: Literal["", "ascii", "unicode"], limited: bool
+) -> Select[tuple[object, ...]]:
+    """Events with their device's name and owner, in the order of a column; newest first within equals."""
+    rows = _rows(kind)
+    row = rows.c
+    statement = select(*row, Device.name, Device.owner).select_from(rows).outerjoin(Device, Device.mac == row.mac)
+    by = _sorted_by(row, sort)
+    statement = _searched(row, statement, search).order_by(
+        by.desc() if descending else by.asc(), row.key.desc(), row.id.desc(), row.side.desc()
+    )
+    return statement.limit(number("limit")).offset(number("offset")) if limited else statement
+
+
+@cache
+def count(kind: Kind, *, search: Literal["", "ascii", "unicode"]) -> Select[tuple[int]]:
+    """How many rows `table` has."""
+    rows = _rows(kind)
+    statement = select(func.count()).select_from(rows)
+    if search:
+        statement = statement.outerjoin(Device, Device.mac == rows.c.mac)
+    return _searched(rows.c, statement, search)
+
+
+@cache
+def totals() -> Select[tuple[int, ...]]:
+    """One row: how many rows each kind has, in the order ALL, SESSIONS, MISSING, VOIDED, NEW, DOWN."""
+    ends = _rows("ALL")
+    kinds = [
+        func.count().filter(condition)
+        for kind in ("VOIDED", "NEW", "DOWN")
+        if (condition := _is(kind, ends.c.event_type)) is not None
+    ]
+    events = select(func.count().label("all"), *(k.label(f"k{n}") for n, k in enumerate(kinds))).select_from(ends)
+    stays = select(func.count().label("sessions"), func.count().filter(_missing()).label("missing")).where(overlapping())
+    e, s = events.subquery().c, stays.subquery().c
+    return select(e.all, s.sessions, s.missing, e.k0, e.k1, e.k2)

@@ -1,0 +1,210 @@
+"""SQLite: one writer that commits in groups, readers on read-only connections, and the only place that opens the file."""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from functools import cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Executable
+from sqlalchemy.dialects import sqlite as dialect
+
+from storage.errors import StoreUnavailableError
+
+Parameters = Mapping[str, Any]
+Row = tuple[Any, ...]
+T = TypeVar("T")
+
+READERS = 4
+GROUP = 512  # writes in one commit at most: bounds how long the first of them waits for the last
+CHUNK = 1000  # rows a stream holds at a time
+BUSY_MS = 30_000  # how long to wait for another process's write lock
+
+
+@cache
+def compiled(statement: Executable) -> tuple[str, Parameters]:
+    """The SQL of a named question or change, made once for each shape, and the constants that it was written with."""
+    made = statement.compile(dialect=dialect.dialect(paramstyle="named"))
+    return str(made), {name: value for name, value in made.params.items() if value is not None}
+
+
+def _ip_order(ip: str | None) -> bytes | None:
+    if ip is None:
+        return None
+    address = ip_address(ip)
+    return bytes([address.version]) + address.packed
+
+
+def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """A connection in the modes that the store relies on: WAL, and a sync at every commit."""
+    mode = "ro" if read_only else "rw"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=512)
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    connection.execute("PRAGMA cache_size = -16000")
+    if not read_only:
+        connection.execute("PRAGMA synchronous = FULL")
+    connection.create_function("fold", 1, lambda s: None if s is None else str(s).casefold(), deterministic=True)
+    connection.create_function("ip_order", 1, _ip_order, deterministic=True)
+    return connection
+
+
+class Transaction:
+    """What a change is handed: the writer's connection, inside a transaction that is not its own to end."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, change: Executable, parameters: Parameters) -> int:
+        """Carries out a named change; answers how many rows it touched."""
+        sql, constants = compiled(change)
+        return self._connection.execute(sql, {**constants, **parameters}).rowcount
+
+    def execute_many(self, change: Executable, parameters: Iterable[Parameters]) -> int:
+        """Carries out a named change for each set of parameters; answers how many rows were touched in all."""
+        sql, constants = compiled(change)
+        return self._connection.executemany(sql, ({**constants, **given} for given in parameters)).rowcount
+
+    def fetch(self, question: Executable, parameters: Parameters) -> list[Row]:
+        """Answers a named question as this transaction sees it."""
+        sql, constants = compiled(question)
+        return self._connection.execute(sql, {**constants, **parameters}).fetchall()
+
+
+class _Write:
+    """A change that waits for its commit."""
+
+    def __init__(self, change: Callable[[Transaction], Any]) -> None:
+        self.change = change
+        self.done: Future[Any] = Future()
+        self.result: Any = None
+        self.error: Exception | None = None
+
+
+class _Writer(threading.Thread):
+    """Takes whatever waits, carries it out in one transaction and answers after the commit. It never waits for more."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(name="writer", daemon=True)
+        self._connection = connect(path, read_only=False)
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+
+    def submit(self, change: Callable[[Transaction], Any]) -> Future[Any]:
+        write = _Write(change)
+        self._queue.put(write)
+        return write.done
+
+    def stop(self) -> None:
+        """Ends after everything that was submitted before."""
+        self._queue.put(None)
+        self.join()
+
+    def run(self) -> None:
+        with closing(self._connection):
+            running = True
+            while running:
+                waiting: list[_Write | None] = [self._queue.get()]
+                while len(waiting) < GROUP and not self._queue.empty():
+                    waiting.append(self._queue.get())
+                running = None not in waiting
+                # One whose caller has gone away is not begun; one that is begun is carried through.
+                group = [write for write in waiting if write and write.done.set_running_or_notify_cancel()]
+                if group:
+                    self._commit(group)
+
+    def _commit(self, group: list[_Write]) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for write in group:
+                self._carry_out(write)
+            self._connection.execute("COMMIT")
+        except Exception as cause:  # noqa: BLE001, every caller of the group has to learn of it
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            for write in group:
+                write.error = unavailable(cause)
+        for write in group:
+            if write.error is None:
+                write.done.set_result(write.result)
+            else:
+                write.done.set_exception(write.error)
+
+    def _carry_out(self, write: _Write) -> None:
+        """A change that fails is undone alone; only one that takes the transaction with it fails its group."""
+        self._connection.execute("SAVEPOINT one")
+        try:
+            write.result = write.change(Transaction(self._connection))
+        except Exception as cause:
+            if not self._connection.in_transaction:
+                raise
+            self._connection.execute("ROLLBACK TO one")
+            write.error = unavailable(cause)
+        self._connection.execute("RELEASE one")
+
+
+def unavailable(cause: Exception) -> Exception:
+    """The cause itself, or, where SQLite could not serve, what a door can tell its caller."""
+    if isinstance(cause, sqlite3.DatabaseError) and not isinstance(
+        cause, sqlite3.IntegrityError | sqlite3.ProgrammingError
+    ):
+        error = StoreUnavailableError(str(cause))
+        error.__cause__ = cause
+        return error
+    return cause
+
+
+class Store:
+    """The sessions in one SQLite file. Opened and closed by whoever composes the program."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = _Writer(path)
+        self._writer.start()
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+
+    async def close(self) -> None:
+        """Carries out what was submitted, then lets go of the file."""
+        await asyncio.to_thread(self._writer.stop)
+        await asyncio.to_thread(self._readers.shutdown)
+        for connection in self._connections:
+            connection.close()
+
+    async def fetch(self, question: Executable, parameters: Parameters) -> list[Row]:
+        """All rows that answer a named question."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._fetch, question, parameters)
+
+    def _fetch(self, question: Executable, parameters: Parameters) -> list[Row]:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        try:
+            if connection is None:
+                connection = self._local.connection = connect(self._path, read_only=True)
+                self._connections.append(connection)
+            sql, constants = compiled(question)
+            return connection.execute(sql, {**constants, **parameters}).fetchall()
+        except sqlite3.Error as cause:
+            raise unavailable(cause) from cause
+
+    async def stream(self, question: Executable, parameters: Parameters) -> AsyncIterator[list[Row]]:
+        """The rows in chunks, all of one moment, on a connection of their own so that a slow reader keeps nobody waiting."""
+        try:
+            connection = await asyncio.to_thread(connect, self._path, read_only=True)
+            with closing(connection):
+                sql, constants = compiled(question)
+                cursor = await asyncio.to_thread(connection.execute, sql, {**constants, **parameters})
+                while rows := await asyncio.to_thread(cursor.fetchmany, CHUNK):
+                    yield rows
+        except sqlite3.Error as cause:
+            raise unavailable(cause) from cause
+
+    async def write(self, change: Callable[[Transaction], T]) -> T:
+        """Carries out a change and answers its result when it is durable; a change that raises leaves nothing behind."""
+        result: T = await asyncio.wrap_future(self._writer.submit(change))
+        return result
