@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Delete, Insert, Update, delete, exists, func, insert, literal_column, select, update
 
 from storage.clauses import number, text
-from storage.tables import OPEN, Device, Session
+from storage.tables import DEVICES, OPEN, SESSIONS, device, session
 
 WRITTEN = ("mac", "id", "ip", "connected_at", "disconnected_at", "connection_event", "disconnection_event", "info")
 
@@ -18,63 +18,63 @@ def _parameter(name: str) -> Any:
 @cache
 def insert_session() -> Insert:
     """A session, of the parameters in `WRITTEN`."""
-    return insert(Session).values({name: _parameter(name) for name in WRITTEN})
+    return insert(SESSIONS).values({name: _parameter(name) for name in WRITTEN})
 
 
 @cache
 def insert_new_session() -> Insert:
     """The same, unless the store already holds this stay: the same device and address at the same two ends."""
     known = exists(literal_column("1")).where(
-        Session.mac == text("mac"),
-        Session.starts_at == number("starts_at"),
-        Session.connected_at.is_not_distinct_from(number("connected_at")),
-        Session.disconnected_at.is_not_distinct_from(number("disconnected_at")),
-        Session.ip == text("ip"),
+        session.mac == text("mac"),
+        session.starts_at == number("starts_at"),
+        session.connected_at.is_not_distinct_from(number("connected_at")),
+        session.disconnected_at.is_not_distinct_from(number("disconnected_at")),
+        session.ip == text("ip"),
     )
-    return insert(Session).from_select(WRITTEN, select(*map(_parameter, WRITTEN)).where(~known))
+    return insert(SESSIONS).from_select(WRITTEN, select(*map(_parameter, WRITTEN)).where(~known))
 
 
 @cache
 def insert_device() -> Insert:
     """A device row for `mac`, unless there is one: every session's device has a row."""
-    known = exists(literal_column("1")).where(Device.mac == text("mac"))
-    return insert(Device).from_select(("mac",), select(text("mac")).where(~known))
+    known = exists(literal_column("1")).where(device.mac == text("mac"))
+    return insert(DEVICES).from_select(("mac",), select(text("mac")).where(~known))
 
 
 @cache
 def name_device() -> Insert:
     """A device row for `mac` with `name` and `owner`, unless there is one."""
-    known = exists(literal_column("1")).where(Device.mac == text("mac"))
+    known = exists(literal_column("1")).where(device.mac == text("mac"))
     columns = ("mac", "name", "owner")
-    return insert(Device).from_select(columns, select(*map(text, columns)).where(~known))
+    return insert(DEVICES).from_select(columns, select(*map(text, columns)).where(~known))
 
 
 @cache
 def fill_device() -> Update:
     """`name` and `owner` where the device has none yet: what a person wrote here stays."""
     return (
-        update(Device)
-        .where(Device.mac == text("of"))
-        .values(name=func.coalesce(Device.name, text("name")), owner=func.coalesce(Device.owner, text("owner")))
+        update(DEVICES)
+        .where(device.mac == text("of"))
+        .values(name=func.coalesce(device.name, text("name")), owner=func.coalesce(device.owner, text("owner")))
     )
 
 
 @cache
 def update_device(*columns: str) -> Update:
     """Sets the named columns of the device `of`."""
-    return update(Device).where(Device.mac == text("of")).values({name: text(name) for name in columns})
+    return update(DEVICES).where(device.mac == text("of")).values({name: text(name) for name in columns})
 
 
 @cache
 def end_session() -> Update:
     """Ends the open session of `of` at `ip` that began at `began`: a later look at a stay that was known as open."""
     return (
-        update(Session)
+        update(SESSIONS)
         .where(
-            Session.mac == text("of"),
-            Session.starts_at == number("began"),
-            Session.ip == text("at"),
-            Session.span == OPEN,
+            session.mac == text("of"),
+            session.starts_at == number("began"),
+            session.ip == text("at"),
+            session.span == OPEN,
         )
         .values(disconnected_at=number("disconnected_at"), disconnection_event=text("disconnection_event"))
     )
@@ -83,10 +83,10 @@ def end_session() -> Update:
 @cache
 def delete_sessions() -> Delete:
     """All sessions of `mac`."""
-    return delete(Session).where(Session.mac == text("mac"))
+    return delete(SESSIONS).where(session.mac == text("mac"))
 
 
 @cache
 def delete_bare_device() -> Delete:
     """The row of `mac`, if nothing but its sessions made it known."""
-    return delete(Device).where(Device.mac == text("mac"), Device.name.is_(None), Device.owner.is_(None))
+    return delete(DEVICES).where(device.mac == text("mac"), device.name.is_(None), device.owner.is_(None))

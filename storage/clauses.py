@@ -2,38 +2,30 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Text, and_, bindparam, case, func, or_
+from sqlalchemy import BigInteger, ColumnElement, Select, Text, and_, bindparam, case, func, or_, select, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
-from storage.tables import LONGER, OPEN, SPANS, Session
+from storage.tables import LONGER, OPEN, SPANS, session
 
 # What a row of the session table is to Python; `any_session` below selects just these.
 COLUMNS = (
-    Session.mac,
-    Session.id,
-    Session.ip,
-    Session.connected_at,
-    Session.disconnected_at,
-    Session.connection_event,
-    Session.disconnection_event,
-    Session.info,
-    Session.state,
+    session.mac,
+    session.id,
+    session.ip,
+    session.connected_at,
+    session.disconnected_at,
+    session.connection_event,
+    session.disconnection_event,
+    session.info,
+    session.state,
 )
 
 
-class in_json(FunctionElement[bool]):  # noqa: N801, named like the SQL function it stands for
-    """`column IN (the members of a JSON array of strings)`: one parameter however long the list is."""
-
-    type = Boolean()
-    inherit_cache = True
-
-
-@compiles(in_json, "sqlite")
-def _in_json_sqlite(element: in_json, compiler: SQLCompiler, **kw: Any) -> str:
-    column, values = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({values}))"
+def members(name: str) -> Select[tuple[str]]:
+    """The strings of the parameter, a JSON array: one parameter however long the list is."""
+    return select(func.json_each(text(name)).table_valued("value").c.value)
 
 
 class ip_order(FunctionElement[str]):  # noqa: N801
@@ -75,14 +67,14 @@ def like(needle: str) -> str:
 
 def known_end() -> ColumnElement[int]:
     """The last end of a closed session that was seen."""
-    return func.coalesce(Session.disconnected_at, Session.connected_at)
+    return func.coalesce(session.disconnected_at, session.connected_at)
 
 
 def duration(now: ColumnElement[int]) -> ColumnElement[int | None]:
     """Microseconds; until now while connected, and never negative; null when an end is missing."""
     return case(
-        (Session.state == "COMPLETE", Session.disconnected_at - Session.connected_at),
-        (Session.state == "CONNECTED", case((Session.connected_at < now, now - Session.connected_at), else_=0)),
+        (session.state == "COMPLETE", session.disconnected_at - session.connected_at),
+        (session.state == "CONNECTED", case((session.connected_at < now, now - session.connected_at), else_=0)),
     )
 
 
@@ -94,15 +86,32 @@ def overlapping(*, ended_inside: bool = False) -> ColumnElement[bool]:
     """
     since, until = number("since"), number("until")
     if ended_inside:
-        closed = and_(Session.disconnected_at >= since, Session.disconnected_at < until)
+        closed = and_(session.disconnected_at >= since, session.disconnected_at < until)
     else:
-        closed = or_(Session.starts_at >= since, known_end() > since)
-    started = Session.starts_at < until
+        closed = or_(session.starts_at >= since, known_end() > since)
+    started = session.starts_at < until
     classes = [
-        and_(Session.span == n, Session.starts_at >= since - span, started, closed) for n, span in enumerate(SPANS)
+        and_(session.span == n, session.starts_at >= since - span, started, closed) for n, span in enumerate(SPANS)
     ]
-    classes.append(and_(Session.span == LONGER, started, closed))
+    classes.append(and_(session.span == LONGER, started, closed))
     if not ended_inside:
-        still = or_(Session.starts_at >= since, number("now") > since)
-        classes.append(and_(Session.span == OPEN, started, still))
+        still = or_(session.starts_at >= since, number("now") > since)
+        classes.append(and_(session.span == OPEN, started, still))
     return or_(*classes)
+
+
+def keyset(
+    statement: Select[Any], position: dict[str, Any], *, descending: bool, after: bool, before: bool, backward: bool
+) -> Select[Any]:
+    """The statement in the order of `position`, between two places of it: a page costs the same wherever it lies.
+
+    `after` and `before` say which of the two are given, as parameters `after_NAME` and `before_NAME` for each column;
+    `backward` reads from the end of the list.
+    """
+    columns = tuple_(*position.values())
+    for given, name, beyond in ((after, "after", descending), (before, "before", not descending)):
+        if given:
+            mark = tuple_(*(text(f"{name}_{c}") if c == "mac" else number(f"{name}_{c}") for c in position))
+            statement = statement.where(columns < mark if beyond else columns > mark)
+    falls = descending != backward
+    return statement.order_by(*(column.desc() if falls else column.asc() for column in position.values()))

@@ -5,8 +5,8 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Select, func, select
 
-from storage.clauses import contains, in_json, known_end, number, text
-from storage.tables import OPEN, Device, Session
+from storage.clauses import contains, keyset, known_end, members, number
+from storage.tables import DEVICES, OPEN, device, session
 
 Condition = Literal["connected", "disconnected", "search", "search_unicode"]
 
@@ -28,60 +28,54 @@ class SightingRow(NamedTuple):
     open: int
 
 
-_DEVICE = (Device.mac, Device.name, Device.owner)
+_DEVICE = (device.mac, device.name, device.owner)
 
 
 def _filtered(statement: Select[Any], conditions: frozenset[Condition]) -> Select[Any]:
-    online = select(Session.mac).where(Session.span == OPEN)
+    online = select(session.mac).where(session.span == OPEN)
     for name in sorted(conditions):
         match name:
             case "connected":
-                statement = statement.where(Device.mac.in_(online))
+                statement = statement.where(device.mac.in_(online))
             case "disconnected":
-                statement = statement.where(Device.mac.not_in(online))
+                statement = statement.where(device.mac.not_in(online))
             case "search" | "search_unicode":
-                searched = (Device.mac, Device.name, Device.owner)
+                searched = (device.mac, device.name, device.owner)
                 statement = statement.where(contains(searched, ascii_needle=name == "search"))
     return statement
 
 
 @cache
-def page(
-    conditions: frozenset[Condition], *, descending: bool, after: bool, before: bool
-) -> Select[tuple[object, ...]]:
-    """Devices by MAC, beyond `after_mac`, ahead of `before_mac`, `limit` of them."""
+def page(conditions: frozenset[Condition], *, after: bool, before: bool, backward: bool) -> Select[Any]:
+    """A keyset page of devices by MAC, `limit` long."""
     statement = _filtered(select(*_DEVICE), conditions)
-    if after:
-        mark = text("after_mac")
-        statement = statement.where(Device.mac < mark if descending else Device.mac > mark)
-    if before:
-        mark = text("before_mac")
-        statement = statement.where(Device.mac > mark if descending else Device.mac < mark)
-    return statement.order_by(Device.mac.desc() if descending else Device.mac.asc()).limit(number("limit"))
+    position = {"mac": device.mac}
+    statement = keyset(statement, position, descending=False, after=after, before=before, backward=backward)
+    return statement.limit(number("limit"))
 
 
 @cache
-def count(conditions: frozenset[Condition]) -> Select[tuple[int]]:
+def count(conditions: frozenset[Condition]) -> Select[Any]:
     """How many devices there are under the conditions."""
-    return _filtered(select(func.count()).select_from(Device), conditions)
+    return _filtered(select(func.count()).select_from(DEVICES), conditions)
 
 
 @cache
-def named() -> Select[tuple[object, ...]]:
+def named() -> Select[Any]:
     """The devices of `macs` (a JSON array)."""
-    return select(*_DEVICE).where(in_json(Device.mac, text("macs")))
+    return select(*_DEVICE).where(device.mac.in_(members("macs")))
 
 
 @cache
-def sightings() -> Select[tuple[object, ...]]:
+def sightings() -> Select[Any]:
     """What the sessions of `macs` (a JSON array) tell."""
     return (
         select(
-            Session.mac,
-            func.min(Session.starts_at),
+            session.mac,
+            func.min(session.starts_at),
             func.max(known_end()),
-            func.count().filter(Session.span == OPEN),
+            func.count().filter(session.span == OPEN),
         )
-        .where(in_json(Session.mac, text("macs")))
-        .group_by(Session.mac)
+        .where(session.mac.in_(members("macs")))
+        .group_by(session.mac)
     )

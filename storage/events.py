@@ -7,12 +7,24 @@ Parameters: `since`, `until`, `now` (instants), `needle` (see `clauses.like`), `
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Select, SmallInteger, Subquery, Text, func, literal, null, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    SmallInteger,
+    Subquery,
+    Text,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy import cast as sql_cast
-from sqlalchemy import tuple_, union_all
 
-from storage.clauses import COLUMNS, contains, ip_order, number, overlapping
-from storage.tables import MISSING_CONNECTION, MISSING_DISCONNECTION, Device, Session
+from storage.clauses import COLUMNS, contains, ip_order, keyset, number, overlapping
+from storage.tables import DEVICES, MISSING_CONNECTION, MISSING_DISCONNECTION, device, session
 
 Kind = Literal["ALL", "SESSIONS", "MISSING", "VOIDED", "NEW", "DOWN"]
 Sort = Literal[
@@ -74,7 +86,7 @@ def _is(kind: Kind, event_type: Any) -> ColumnElement[bool] | None:
 
 
 def _missing() -> ColumnElement[bool]:
-    return or_(Session.state == MISSING_CONNECTION, Session.state == MISSING_DISCONNECTION)
+    return or_(session.state == MISSING_CONNECTION, session.state == MISSING_DISCONNECTION)
 
 
 def _rows(kind: Kind) -> Subquery:
@@ -84,30 +96,30 @@ def _rows(kind: Kind) -> Subquery:
             *COLUMNS,
             sql_cast(null(), BigInteger).label("occurred_at"),
             sql_cast(null(), Text).label("event_type"),
-            Session.starts_at.label("key"),
+            session.starts_at.label("key"),
             literal(0, SmallInteger).label("side"),
         ).where(overlapping())
         return (whole.where(_missing()) if kind == "MISSING" else whole).subquery("event")
     starts = select(
         *COLUMNS,
-        Session.connected_at.label("occurred_at"),
-        Session.connection_event.label("event_type"),
-        Session.connected_at.label("key"),
+        session.connected_at.label("occurred_at"),
+        session.connection_event.label("event_type"),
+        session.connected_at.label("key"),
         literal(0, SmallInteger).label("side"),
     ).where(
         # The stored start carries the index; for a start that was seen the two are one.
-        Session.starts_at >= number("since"),
-        Session.starts_at < number("until"),
-        Session.connected_at.is_not(None),
+        session.starts_at >= number("since"),
+        session.starts_at < number("until"),
+        session.connected_at.is_not(None),
     )
     ends = select(
         *COLUMNS,
-        Session.disconnected_at.label("occurred_at"),
-        Session.disconnection_event.label("event_type"),
-        Session.disconnected_at.label("key"),
+        session.disconnected_at.label("occurred_at"),
+        session.disconnection_event.label("event_type"),
+        session.disconnected_at.label("key"),
         literal(1, SmallInteger).label("side"),
     ).where(overlapping(ended_inside=True))
-    start_is, end_is = _is(kind, Session.connection_event), _is(kind, Session.disconnection_event)
+    start_is, end_is = _is(kind, session.connection_event), _is(kind, session.disconnection_event)
     if start_is is not None and end_is is not None:
         starts, ends = starts.where(start_is), ends.where(end_is)
     return union_all(starts, ends).subquery("event")
@@ -122,9 +134,9 @@ def _sorted_by(row: Any, sort: Sort) -> ColumnElement[Any]:
         case "order":
             return row.key
         case "name":
-            return func.fold(Device.name)
+            return func.fold(device.name)
         case "owner":
-            return func.fold(Device.owner)
+            return func.fold(device.owner)
         case "duration":
             return _duration(row)
         case "ip":
@@ -138,32 +150,29 @@ def _sorted_by(row: Any, sort: Sort) -> ColumnElement[Any]:
 def _searched(row: Any, statement: Select[Any], search: Literal["", "ascii", "unicode"]) -> Select[Any]:
     if not search:
         return statement
-    columns = (row.mac, row.ip, row.info, row.connection_event, row.disconnection_event, Device.name, Device.owner)
+    columns = (row.mac, row.ip, row.info, row.connection_event, row.disconnection_event, device.name, device.owner)
     return statement.where(contains(columns, ascii_needle=search == "ascii"))
 
 
 @cache
-def page(kind: Kind, *, descending: bool, after: bool, before: bool) -> Select[tuple[object, ...]]:
-    """A keyset page of events, `limit` long."""
+def page(kind: Kind, *, after: bool, before: bool, backward: bool) -> Select[Any]:
+    """A keyset page of events, newest first, `limit` long."""
     row = _rows(kind).c
-    position = tuple_(row.key, row.id, row.side)
-    statement = select(*row)
-    for wanted, name, greater in ((after, "after", not descending), (before, "before", descending)):
-        if wanted:
-            mark = tuple_(number(f"{name}_key"), number(f"{name}_id"), number(f"{name}_side"))
-            statement = statement.where(position > mark if greater else position < mark)
-    order = [column.desc() if descending else column.asc() for column in (row.key, row.id, row.side)]
-    return statement.order_by(*order).limit(number("limit"))
+    position = {"key": row.key, "id": row.id, "side": row.side}
+    statement = keyset(select(*row), position, descending=True, after=after, before=before, backward=backward)
+    return statement.limit(number("limit"))
 
 
 @cache
 def table(
     kind: Kind, sort: Sort, *, descending: bool, search: Literal["", "ascii", "unicode"], limited: bool
-) -> Select[tuple[object, ...]]:
+) -> Select[Any]:
     """Events with their device's name and owner, in the order of a column; newest first within equals."""
     rows = _rows(kind)
     row = rows.c
-    statement = select(*row, Device.name, Device.owner).select_from(rows).outerjoin(Device, Device.mac == row.mac)
+    statement: Select[Any] = (
+        select(*row, device.name, device.owner).select_from(rows).outerjoin(DEVICES, device.mac == row.mac)
+    )
     by = _sorted_by(row, sort)
     statement = _searched(row, statement, search).order_by(
         by.desc() if descending else by.asc(), row.key.desc(), row.id.desc(), row.side.desc()
@@ -172,17 +181,17 @@ def table(
 
 
 @cache
-def count(kind: Kind, *, search: Literal["", "ascii", "unicode"]) -> Select[tuple[int]]:
+def count(kind: Kind, *, search: Literal["", "ascii", "unicode"]) -> Select[Any]:
     """How many rows `table` has."""
     rows = _rows(kind)
     statement = select(func.count()).select_from(rows)
     if search:
-        statement = statement.outerjoin(Device, Device.mac == rows.c.mac)
+        statement = statement.outerjoin(DEVICES, device.mac == rows.c.mac)
     return _searched(rows.c, statement, search)
 
 
 @cache
-def totals() -> Select[tuple[int, ...]]:
+def totals() -> Select[Any]:
     """One row: how many rows each kind has, in the order ALL, SESSIONS, MISSING, VOIDED, NEW, DOWN."""
     ends = _rows("ALL")
     kinds = [
@@ -191,6 +200,8 @@ def totals() -> Select[tuple[int, ...]]:
         if (condition := _is(kind, ends.c.event_type)) is not None
     ]
     events = select(func.count().label("all"), *(k.label(f"k{n}") for n, k in enumerate(kinds))).select_from(ends)
-    stays = select(func.count().label("sessions"), func.count().filter(_missing()).label("missing")).where(overlapping())
+    stays = select(func.count().label("sessions"), func.count().filter(_missing()).label("missing")).where(
+        overlapping()
+    )
     e, s = events.subquery().c, stays.subquery().c
     return select(e.all, s.sessions, s.missing, e.k0, e.k1, e.k2)

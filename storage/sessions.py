@@ -5,13 +5,12 @@ Parameters of every filter: `mac`, `macs`, `ips`, `states` (JSON arrays), `start
 """
 
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select, tuple_
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
 
-from storage.clauses import COLUMNS, contains, duration, in_json, known_end, number, overlapping, text
-from storage.tables import HOUR, MISSING_CONNECTION, MISSING_DISCONNECTION, OPEN, Session
+from storage.clauses import COLUMNS, contains, duration, keyset, known_end, members, number, overlapping, text
+from storage.tables import HOUR, MISSING_CONNECTION, MISSING_DISCONNECTION, OPEN, SESSIONS, session
 
 Condition = Literal[
     "mac", "macs", "ips", "states", "started_since", "ended_until", "overlapping", "search", "search_unicode"
@@ -52,17 +51,17 @@ class SpannedRow(NamedTuple):
 def _condition(name: Condition) -> ColumnElement[bool]:
     match name:
         case "mac":
-            return Session.mac == text("mac")
+            return session.mac == text("mac")
         case "macs" | "ips" | "states":
-            return in_json(getattr(Session, name[:-1]), text(name))
+            return session[name[:-1]].in_(members(name))
         case "started_since":
-            return Session.starts_at >= number("started_since")
+            return session.starts_at >= number("started_since")
         case "ended_until":
-            return and_(Session.span != OPEN, known_end() < number("ended_until"))
+            return and_(session.span != OPEN, known_end() < number("ended_until"))
         case "overlapping":
             return overlapping()
         case "search" | "search_unicode":
-            searched = (Session.info, Session.connection_event, Session.disconnection_event)
+            searched = (session.info, session.connection_event, session.disconnection_event)
             return contains(searched, ascii_needle=name == "search")
 
 
@@ -70,7 +69,7 @@ def key_of(key: Key) -> ColumnElement[int]:
     """What a list is ordered by, before the id: never null, sessions without a duration last."""
     match key:
         case "start":
-            return Session.starts_at
+            return session.starts_at
         case "longest":
             return func.coalesce(duration(number("now")), -1)
         case "shortest":
@@ -85,24 +84,16 @@ def sessions(
     descending: bool = True,
     after: bool = False,
     before: bool = False,
+    backward: bool = False,
     limited: bool = False,
     offset: bool = False,
-) -> Select[tuple[object, ...]]:
-    """Sessions under the conditions, each with its order key last.
-
-    `after`: only those beyond (`after_key`, `after_id`) in this order; `before`: only those ahead of (`before_key`,
-    `before_id`). Parameters `limit` and `offset` where asked for.
-    """
+) -> Select[Any]:
+    """Sessions under the conditions, each with its order key last, by `keyset` of that key and the id."""
     by = key_of(key)
     statement = select(*COLUMNS, by.label("key")).where(*map(_condition, sorted(conditions)))
-    position = tuple_(by, Session.id)
-    if after:
-        mark = tuple_(number("after_key"), number("after_id"))
-        statement = statement.where(position < mark if descending else position > mark)
-    if before:
-        mark = tuple_(number("before_key"), number("before_id"))
-        statement = statement.where(position > mark if descending else position < mark)
-    statement = statement.order_by(*((by.desc(), Session.id.desc()) if descending else (by.asc(), Session.id.asc())))
+    statement = keyset(
+        statement, {"key": by, "id": session.id}, descending=descending, after=after, before=before, backward=backward
+    )
     if limited:
         statement = statement.limit(number("limit"))
     if offset:
@@ -111,60 +102,60 @@ def sessions(
 
 
 @cache
-def count(conditions: frozenset[Condition]) -> Select[tuple[int]]:
+def count(conditions: frozenset[Condition]) -> Select[Any]:
     """How many sessions there are under the conditions."""
-    return select(func.count()).select_from(Session).where(*map(_condition, sorted(conditions)))
+    return select(func.count()).select_from(SESSIONS).where(*map(_condition, sorted(conditions)))
 
 
 @cache
-def by_id() -> Select[tuple[object, ...]]:
+def by_id() -> Select[Any]:
     """The session of `mac` and `id`."""
-    return select(*COLUMNS).where(Session.mac == text("mac"), Session.id == number("id"))
+    return select(*COLUMNS).where(session.mac == text("mac"), session.id == number("id"))
 
 
 @cache
-def any_session() -> Select[tuple[int]]:
+def any_session() -> Select[Any]:
     """One row if the store holds a session at all."""
-    return select(Session.id).limit(1)
+    return select(session.id).limit(1)
 
 
 @cache
-def drawn(*, one_device: bool) -> Select[tuple[object, ...]]:
+def drawn(*, one_device: bool) -> Select[Any]:
     """Sessions overlapping the window, with the ends that a calendar draws; in order of device and time.
 
     An end never seen is estimated: a start from the same device's previous end, an end from its next start, an hour
     away at most.
     """
-    earlier, later = aliased(Session), aliased(Session)
+    earlier, later = SESSIONS.alias().c, SESSIONS.alias().c
     previous_end = (
         select(func.max(earlier.disconnected_at))
         .where(
-            earlier.mac == Session.mac,
-            earlier.disconnected_at < Session.disconnected_at,
-            earlier.disconnected_at >= Session.disconnected_at - HOUR,
+            earlier.mac == session.mac,
+            earlier.disconnected_at < session.disconnected_at,
+            earlier.disconnected_at >= session.disconnected_at - HOUR,
         )
         .scalar_subquery()
     )
     next_start = (
         select(func.min(later.connected_at))
         .where(
-            later.mac == Session.mac,
-            later.starts_at > Session.starts_at,
-            later.starts_at <= Session.starts_at + HOUR,
+            later.mac == session.mac,
+            later.starts_at > session.starts_at,
+            later.starts_at <= session.starts_at + HOUR,
         )
         .scalar_subquery()
     )
     now = number("now")
     start = case(
-        (Session.state == MISSING_CONNECTION, func.coalesce(previous_end, Session.disconnected_at - HOUR)),
-        else_=Session.connected_at,
+        (session.state == MISSING_CONNECTION, func.coalesce(previous_end, session.disconnected_at - HOUR)),
+        else_=session.connected_at,
     )
     end = case(
-        (Session.state == MISSING_DISCONNECTION, func.coalesce(next_start, Session.connected_at + HOUR)),
-        (Session.span == OPEN, case((Session.connected_at > now, Session.connected_at), else_=now)),
-        else_=Session.disconnected_at,
+        (session.state == MISSING_DISCONNECTION, func.coalesce(next_start, session.connected_at + HOUR)),
+        (session.span == OPEN, case((session.connected_at > now, session.connected_at), else_=now)),
+        else_=session.disconnected_at,
     )
     statement = select(*COLUMNS, start.label("drawn_from"), end.label("drawn_until")).where(overlapping())
     if one_device:
-        statement = statement.where(Session.mac == text("mac"))
-    return statement.order_by(Session.starts_at, Session.id)
+        statement = statement.where(session.mac == text("mac"))
+    return statement.order_by(session.starts_at, session.id)

@@ -12,8 +12,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite as dialect
+from sqlalchemy.sql.elements import CompilerElement
 
 from storage.errors import StoreUnavailableError
 
@@ -28,7 +28,7 @@ BUSY_MS = 30_000  # how long to wait for another process's write lock
 
 
 @cache
-def compiled(statement: Executable) -> tuple[str, Parameters]:
+def compiled(statement: CompilerElement) -> tuple[str, Parameters]:
     """The SQL of a named question or change, made once for each shape, and the constants that it was written with."""
     made = statement.compile(dialect=dialect.dialect(paramstyle="named"))
     return str(made), {name: value for name, value in made.params.items() if value is not None}
@@ -61,17 +61,17 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def execute(self, change: Executable, parameters: Parameters) -> int:
+    def execute(self, change: CompilerElement, parameters: Parameters) -> int:
         """Carries out a named change; answers how many rows it touched."""
         sql, constants = compiled(change)
         return self._connection.execute(sql, {**constants, **parameters}).rowcount
 
-    def execute_many(self, change: Executable, parameters: Iterable[Parameters]) -> int:
+    def execute_many(self, change: CompilerElement, parameters: Iterable[Parameters]) -> int:
         """Carries out a named change for each set of parameters; answers how many rows were touched in all."""
         sql, constants = compiled(change)
         return self._connection.executemany(sql, ({**constants, **given} for given in parameters)).rowcount
 
-    def fetch(self, question: Executable, parameters: Parameters) -> list[Row]:
+    def fetch(self, question: CompilerElement, parameters: Parameters) -> list[Row]:
         """Answers a named question as this transaction sees it."""
         sql, constants = compiled(question)
         return self._connection.execute(sql, {**constants, **parameters}).fetchall()
@@ -124,7 +124,7 @@ class _Writer(threading.Thread):
             for write in group:
                 self._carry_out(write)
             self._connection.execute("COMMIT")
-        except Exception as cause:  # noqa: BLE001, every caller of the group has to learn of it
+        except Exception as cause:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             for write in group:
@@ -177,11 +177,11 @@ class Store:
         for connection in self._connections:
             connection.close()
 
-    async def fetch(self, question: Executable, parameters: Parameters) -> list[Row]:
+    async def fetch(self, question: CompilerElement, parameters: Parameters) -> list[Row]:
         """All rows that answer a named question."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._fetch, question, parameters)
 
-    def _fetch(self, question: Executable, parameters: Parameters) -> list[Row]:
+    def _fetch(self, question: CompilerElement, parameters: Parameters) -> list[Row]:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         try:
             if connection is None:
@@ -192,7 +192,7 @@ class Store:
         except sqlite3.Error as cause:
             raise unavailable(cause) from cause
 
-    async def stream(self, question: Executable, parameters: Parameters) -> AsyncIterator[list[Row]]:
+    async def stream(self, question: CompilerElement, parameters: Parameters) -> AsyncIterator[list[Row]]:
         """The rows in chunks, all of one moment, on a connection of their own so that a slow reader keeps nobody waiting."""
         try:
             connection = await asyncio.to_thread(connect, self._path, read_only=True)

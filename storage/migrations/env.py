@@ -1,8 +1,9 @@
 """What Alembic runs: it upgrades over the connection that it is handed."""
 
 from alembic import context
+from sqlmodel import SQLModel
 
-from storage.tables import SQLModel
+import storage.tables  # noqa: F401, registers the tables
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata, transactional_ddl=True

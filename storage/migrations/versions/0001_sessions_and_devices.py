@@ -61,7 +61,8 @@ def upgrade() -> None:
             "connected_at IS NOT NULL OR disconnected_at IS NOT NULL", name="session_has_at_least_one_end"
         ),
         sa.CheckConstraint(
-            "(connected_at IS NULL) = (connection_event = '<missing event>')", name="session_missing_connection_is_named"
+            "(connected_at IS NULL) = (connection_event = '<missing event>')",
+            name="session_missing_connection_is_named",
         ),
         sa.CheckConstraint(
             "(disconnected_at IS NULL) = (disconnection_event IS NULL OR disconnection_event = '<missing event>')",

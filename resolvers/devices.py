@@ -1,0 +1,87 @@
+"""Devices: found, paged through, named."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from resolvers.context import Context
+from resolvers.errors import InvalidInputError, NotFoundError, shown
+from resolvers.inputs import DeviceNames, Page
+from resolvers.paging import Slice, cut
+from resolvers.values import parse_mac
+from storage import changes
+from storage import devices as ask
+from storage.clauses import like
+from storage.devices import DeviceRow
+from storage.sqlite import Transaction
+
+
+class Sighting(NamedTuple):
+    """What a device's sessions tell; instants in microseconds. A device that is connected is seen now."""
+
+    first_seen: int | None
+    last_seen: int | None
+    connected: bool
+
+
+async def get_many(context: Context, macs: Sequence[str]) -> dict[str, DeviceRow]:
+    """Those of the devices that are known, by MAC."""
+    rows = await context.store.fetch(ask.named(), {"macs": json.dumps(list(macs))})
+    return {row[0]: DeviceRow._make(row) for row in rows}
+
+
+async def sightings(context: Context, macs: Sequence[str]) -> dict[str, Sighting]:
+    """What the sessions of the devices tell, by MAC; for all of them in one statement."""
+    found = dict.fromkeys(macs, Sighting(None, None, connected=False))
+    for mac, first, last, open_sessions in await context.store.fetch(ask.sightings(), {"macs": json.dumps(list(macs))}):
+        seen = max(last, context.clock.now()) if open_sessions else last
+        found[mac] = Sighting(first, seen, connected=open_sessions > 0)
+    return found
+
+
+def _asked(search: str | None, connected: bool | None) -> tuple[frozenset[ask.Condition], dict[str, Any]]:
+    conditions: set[ask.Condition] = set()
+    parameters: dict[str, Any] = {}
+    if search:
+        conditions.add("search" if search.isascii() else "search_unicode")
+        parameters["needle"] = like(search)
+    if connected is not None:
+        conditions.add("connected" if connected else "disconnected")
+    return frozenset(conditions), parameters
+
+
+async def page(context: Context, search: str | None, connected: bool | None, page: Page) -> Slice[DeviceRow]:
+    """A keyset page of devices by MAC."""
+    conditions, parameters = _asked(search, connected)
+    for name, given in page.cursors():
+        try:
+            parameters[f"{name}_mac"] = parse_mac(given)
+        except ValueError:
+            raise InvalidInputError(name, f"{shown(given)} is not a cursor of this list") from None
+    question = ask.page(
+        conditions, after="after_mac" in parameters, before="before_mac" in parameters, backward=page.backward
+    )
+    found = await context.store.fetch(question, parameters | {"limit": page.size + 1})
+    return cut(page, found, DeviceRow._make, lambda row: row[0])
+
+
+async def count(context: Context, search: str | None, connected: bool | None) -> int:
+    """How many devices the list has."""
+    conditions, parameters = _asked(search, connected)
+    rows = await context.store.fetch(ask.count(conditions), parameters)
+    return int(rows[0][0])
+
+
+async def name(context: Context, names: DeviceNames) -> DeviceRow:
+    """Names a device; a null takes a name or owner away, one that is not set stays. Raises NotFoundError."""
+    given = {column: getattr(names, column) for column in sorted(names.model_fields_set - {"mac"})}
+
+    def change(transaction: Transaction) -> list[tuple[Any, ...]]:
+        if given:
+            transaction.execute(changes.update_device(*given), given | {"of": names.mac})
+        return transaction.fetch(ask.named(), {"macs": json.dumps([names.mac])})
+
+    rows = await context.store.write(change)
+    if not rows:
+        raise NotFoundError(f"mac: {names.mac} is not known; a device is known by its first session")
+    return DeviceRow._make(rows[0])

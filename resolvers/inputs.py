@@ -1,0 +1,252 @@
+"""The models that validate what comes in, at both doors, and that the description of the REST door is made from.
+
+A model's fields are named as in the documented REST API, which is how a message names them at both doors. Validators
+read times by the clock that is handed over as validation context.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+
+from resolvers.clock import Clock, Period, parse_period
+from resolvers.errors import FieldError, invalid_input, shown
+from resolvers.values import EVENT_TYPE_LENGTH, INFO_LENGTH, NAME_LENGTH, parse_ip, parse_mac, parse_text
+from storage.tables import MISSING
+
+MAX_PAGE = 10_000
+MAX_CREATED = 10_000
+
+
+def _clock(info: ValidationInfo) -> Clock:
+    assert isinstance(info.context, Clock)  # noqa: S101, a program error, not an input
+    return info.context
+
+
+def _schema(example: str, **more: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "examples": [example], **more})
+
+
+def _text(longest: int, default: str | None = None) -> BeforeValidator:
+    """Free text; where there is a default, null stands for it."""
+    return BeforeValidator(lambda v: default if v is None and default is not None else parse_text(v, longest))
+
+
+def _event_type(default: str) -> BeforeValidator:
+    def parse(value: object) -> str:
+        text = default if value is None else parse_text(value, EVENT_TYPE_LENGTH)
+        if not text.strip():
+            raise ValueError("is empty; leave it out or name an event type")
+        return text
+
+    return BeforeValidator(parse)
+
+
+def _whole(least: int, most: int) -> BeforeValidator:
+    def parse(value: object) -> int:
+        text = str(value)
+        if isinstance(value, bool) or not (text.isascii() and text.removeprefix("-").isdecimal()):
+            raise ValueError(f"{shown(value)} is not a whole number")
+        if not least <= int(text[:20]) <= most:
+            raise ValueError(f"{shown(value)} is out of range; at least {least}, at most {most}")
+        return int(text)
+
+    return BeforeValidator(parse)
+
+
+Mac = Annotated[str, BeforeValidator(parse_mac), _schema("AA:BB:CC:DD:EE:FF")]
+Ip = Annotated[str, BeforeValidator(parse_ip), _schema("192.168.1.10")]
+Instant = Annotated[
+    int, BeforeValidator(lambda v, info: _clock(info).parse(v)), _schema("2025-08-01T10:00:00", format="date-time")
+]
+Day = Annotated[date, BeforeValidator(lambda v, info: _clock(info).parse_day(v)), _schema("2025-08-01", format="date")]
+DayOrInstant = Annotated[
+    date | int, BeforeValidator(lambda v, info: _clock(info).parse_day_or_time(v)), _schema("2025-08-01")
+]
+Span = Annotated[Period, BeforeValidator(parse_period), _schema("7 days")]
+WholeNumber = Annotated[int, _whole(0, 2**63 - 1), WithJsonSchema({"type": "integer", "minimum": 0})]
+PageSize = Annotated[int, _whole(0, MAX_PAGE), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_PAGE})]
+
+
+class Input(BaseModel):
+    """What every input has in common: nothing unknown gets in, nothing is changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+Model = TypeVar("Model", bound=Input)
+
+
+def read(model: type[Model], data: Mapping[str, Any], clock: Clock) -> Model:
+    """The validated input; raises InvalidInputError that names the first mistaken field."""
+    try:
+        return model.model_validate(data, context=clock)
+    except ValidationError as error:
+        raise invalid_input(error, model.model_fields) from None
+
+
+class NewSession(Input):
+    """A session as it is reported."""
+
+    mac: Mac = Field(description="The device's MAC address, in any common notation.")
+    ip: Ip = Field(description="The device's IPv4 or IPv6 address.")
+    start_time: Instant | None = Field(
+        default=None,
+        description="ISO 8601; without an offset wall-clock time of the server's TIMEZONE. "
+        f"Null only where event_type_conn is {MISSING}.",
+    )
+    end_time: Instant | None = Field(default=None, description="The same; without it the device is still connected.")
+    event_type_conn: Annotated[str, _event_type("Connected")] = Field(default="Connected")
+    event_type_disc: Annotated[str, _event_type("Disconnected")] = Field(
+        default="Disconnected", description=f"{MISSING} without end_time: the end was never seen."
+    )
+    info: Annotated[str, _text(INFO_LENGTH, "")] = Field(default="", description="Free text.")
+
+    @model_validator(mode="after")
+    def _ends_agree(self) -> Self:
+        missing_start, missing_end = self.event_type_conn == MISSING, self.event_type_disc == MISSING
+        if missing_start and self.start_time is not None:
+            raise FieldError("start_time", f"is given although event_type_conn is {MISSING}; leave one of them out")
+        if missing_end and self.end_time is not None:
+            raise FieldError("end_time", f"is given although event_type_disc is {MISSING}; leave one of them out")
+        if self.start_time is None and not missing_start:
+            raise FieldError("start_time", f"is required, unless event_type_conn is {MISSING}")
+        if self.start_time is None and self.end_time is None:
+            raise FieldError("end_time", f"is required where event_type_conn is {MISSING}")
+        if self.start_time is not None and self.end_time is not None and self.end_time < self.start_time:
+            raise FieldError("end_time", "is before start_time")
+        return self
+
+
+class OneDevice(Input):
+    """A device, by its address."""
+
+    mac: Mac = Field(description="The device's MAC address, in any common notation.")
+
+
+class ListQuery(Input):
+    """Which sessions to list."""
+
+    mac: Mac | None = Field(default=None, description="Only this device's.")
+    start_date: Day | None = Field(default=None, description="Started on that day or later.")
+    end_date: Day | None = Field(default=None, description="Ended on that day or earlier.")
+    limit: WholeNumber | None = Field(default=None, description="At most so many; without it all.")
+    offset: WholeNumber = Field(default=0, description="Leave out so many first.")
+
+
+class CalendarQuery(Input):
+    """Which part of the calendar to draw."""
+
+    start: DayOrInstant = Field(description="First day (or instant).")
+    end: DayOrInstant = Field(description="Last day, which is included (or instant, which is not).")
+    mac: Mac | None = Field(default=None, description="Only this device.")
+
+
+class DeviceQuery(Input):
+    """One device's latest sessions."""
+
+    mac: Mac
+    period: Span = Field(default_factory=lambda: parse_period("1 day"), description="How far to reach back from now.")
+
+
+EventKind = Literal["all", "sessions", "missing", "voided", "new", "down"]
+
+
+class _OneOf:
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str) or value.lower() not in self.names:
+            raise ValueError(f"{shown(value)} is not known here; known are: {', '.join(self.names)}")
+        return value.lower()
+
+
+def one_of(*names: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    """One of some names, in any case."""
+    return BeforeValidator(_OneOf(*names)), WithJsonSchema({"type": "string", "enum": list(names)})
+
+
+KINDS = ("all", "sessions", "missing", "voided", "new", "down")
+
+
+class EventsQuery(Input):
+    """Which events, or which sessions, of the latest period."""
+
+    type: Annotated[EventKind, *one_of(*KINDS)] = Field(default="all", description="Which events, or sessions.")
+    period: Span = Field(default_factory=lambda: parse_period("7 days"), description="How far to reach back from now.")
+
+
+class TotalsQuery(Input):
+    """Of which period to count events."""
+
+    period: Span
+
+
+class DeviceNames(Input):
+    """A device's name and owner; a null takes one away, one left out stays."""
+
+    mac: Mac
+    name: Annotated[str | None, BeforeValidator(lambda v: v if v is None else parse_text(v, NAME_LENGTH))] = None
+    owner: Annotated[str | None, BeforeValidator(lambda v: v if v is None else parse_text(v, NAME_LENGTH))] = None
+
+
+class TimeRange(Input):
+    """Half-open; either side may be left open."""
+
+    from_: Annotated[Instant | None, Field(alias="from")] = None
+    to: Instant | None = None
+
+
+class SessionFilter(Input):
+    """Which sessions to list: those under every condition that is given."""
+
+    macs: list[Mac] | None = None
+    ips: list[Ip] | None = None
+    states: list[str] | None = None
+    start_date: Day | None = None
+    end_date: Day | None = None
+    overlaps: TimeRange | None = None
+    search: Annotated[str, _text(NAME_LENGTH)] | None = None
+
+
+class Page(Input):
+    """Which part of a list: `first` after a cursor, or `last` before one. 50 unless told."""
+
+    DEFAULT: ClassVar[int] = 50
+
+    first: PageSize | None = None
+    after: str | None = None
+    last: PageSize | None = None
+    before: str | None = None
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> Self:
+        if self.first is not None and self.last is not None:
+            raise FieldError("last", "cannot be asked together with first")
+        return self
+
+    @property
+    def backward(self) -> bool:
+        """Whether the page is read from its end."""
+        return self.last is not None or (self.first is None and self.after is None and self.before is not None)
+
+    @property
+    def size(self) -> int:
+        """How many it asks for."""
+        size = self.last if self.backward else self.first
+        return self.DEFAULT if size is None else size
+
+    def cursors(self) -> list[tuple[str, str]]:
+        """The cursors that are given, by name."""
+        return [(name, c) for name, c in (("after", self.after), ("before", self.before)) if c is not None]

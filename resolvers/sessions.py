@@ -1,0 +1,227 @@
+"""Recording, deleting and listing sessions."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from threading import Lock
+from typing import Any, Literal, NamedTuple
+
+from resolvers.clock import Clock, Period, Window
+from resolvers.context import Context
+from resolvers.errors import InvalidInputError
+from resolvers.inputs import CalendarQuery, DeviceQuery, ListQuery, NewSession, Page, SessionFilter
+from resolvers.paging import Slice, cursor, cut, parse_cursor
+from storage import changes
+from storage import sessions as ask
+from storage.clauses import like
+from storage.sessions import SessionRow, SpannedRow
+from storage.sqlite import Transaction
+from storage.tables import CONNECTED, MISSING
+
+Order = Literal["NEWEST", "OLDEST", "LONGEST", "SHORTEST"]
+# The order key of each, and whether it falls.
+ORDERS: dict[Order, tuple[ask.Key, bool]] = {
+    "NEWEST": ("start", True),
+    "OLDEST": ("start", False),
+    "LONGEST": ("longest", True),
+    "SHORTEST": ("shortest", False),
+}
+FAR_PAST, FAR_FUTURE = -(2**61), 2**61
+
+
+class _Ids:
+    """Ids that rise with time: milliseconds since 1970, then 21 bits that begin anywhere, so that processes differ."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._lock = Lock()
+
+    def __call__(self, clock: Clock, n: int) -> range:
+        start = (clock.now() // 1000 << 21) | secrets.randbits(21)
+        with self._lock:
+            start = max(start, self._last + 1)
+            self._last = start + n - 1
+        return range(start, start + n)
+
+
+new_ids = _Ids()
+
+
+def _written(new: NewSession, identity: int) -> dict[str, Any]:
+    """What the store keeps of a reported session."""
+    if new.end_time is not None:
+        end_event: str | None = new.event_type_disc
+    else:
+        end_event = MISSING if new.event_type_disc == MISSING else None
+    return {
+        "mac": new.mac,
+        "id": identity,
+        "ip": new.ip,
+        "connected_at": new.start_time,
+        "disconnected_at": new.end_time,
+        "connection_event": new.event_type_conn,
+        "disconnection_event": end_event,
+        "info": new.info,
+    }
+
+
+async def create(context: Context, new: Sequence[NewSession]) -> list[tuple[str, int]]:
+    """Records sessions, all or none; answers the MAC and id of each when they are durable."""
+    rows = [_written(one, identity) for one, identity in zip(new, new_ids(context.clock, len(new)), strict=True)]
+
+    def change(transaction: Transaction) -> None:
+        transaction.execute_many(changes.insert_device(), [{"mac": mac} for mac in {row["mac"] for row in rows}])
+        transaction.execute_many(changes.insert_session(), rows)
+
+    await context.store.write(change)
+    context.on_written(len(rows))
+    return [(row["mac"], row["id"]) for row in rows]
+
+
+async def delete(context: Context, mac: str) -> int:
+    """Deletes all sessions of a device; answers how many there were."""
+
+    def change(transaction: Transaction) -> int:
+        deleted = transaction.execute(changes.delete_sessions(), {"mac": mac})
+        transaction.execute(changes.delete_bare_device(), {"mac": mac})
+        return deleted
+
+    return await context.store.write(change)
+
+
+async def get(context: Context, mac: str, identity: int) -> SessionRow | None:
+    """One session."""
+    rows = await context.store.fetch(ask.by_id(), {"mac": mac, "id": identity})
+    return SessionRow._make(rows[0]) if rows else None
+
+
+def created_message(mac: str) -> str:
+    """What both doors say of a recorded session."""
+    return f"Session created for MAC {mac}"
+
+
+def deleted_message(mac: str) -> str:
+    """What both doors say of deleted sessions."""
+    return f"Deleted sessions for MAC {mac}"
+
+
+class _Asked(NamedTuple):
+    """A filter as storage takes it."""
+
+    conditions: frozenset[ask.Condition]
+    parameters: dict[str, Any]
+
+
+def _asked(context: Context, wanted: SessionFilter) -> _Asked:
+    clock = context.clock
+    conditions: set[ask.Condition] = set()
+    parameters: dict[str, Any] = {"now": clock.now()}
+    if wanted.macs is not None and len(wanted.macs) == 1:
+        conditions.add("mac")
+        parameters["mac"] = wanted.macs[0]
+    elif wanted.macs is not None:
+        conditions.add("macs")
+        parameters["macs"] = json.dumps(wanted.macs)
+    if wanted.ips is not None:
+        conditions.add("ips")
+        parameters["ips"] = json.dumps(wanted.ips)
+    if wanted.states is not None:
+        conditions.add("states")
+        parameters["states"] = json.dumps(wanted.states)
+    if wanted.start_date is not None:
+        conditions.add("started_since")
+        parameters["started_since"] = clock.day(wanted.start_date).since
+    if wanted.end_date is not None:
+        conditions.add("ended_until")
+        parameters["ended_until"] = clock.day(wanted.end_date).until
+    if wanted.overlaps is not None:
+        since, until = wanted.overlaps.from_, wanted.overlaps.to
+        if since is not None and until is not None and until < since:
+            raise InvalidInputError("filter.overlaps.to", "is before from")
+        conditions.add("overlapping")
+        parameters["since"] = FAR_PAST if since is None else since
+        parameters["until"] = FAR_FUTURE if until is None else until
+    if wanted.search:
+        conditions.add("search" if wanted.search.isascii() else "search_unicode")
+        parameters["needle"] = like(wanted.search)
+    return _Asked(frozenset(conditions), parameters)
+
+
+async def count(context: Context, wanted: SessionFilter) -> int:
+    """How many sessions a filter leaves."""
+    conditions, parameters = _asked(context, wanted)
+    rows = await context.store.fetch(ask.count(conditions), parameters)
+    return int(rows[0][0])
+
+
+async def page(context: Context, wanted: SessionFilter, order: Order, page: Page) -> Slice[SessionRow]:
+    """A keyset page of sessions."""
+    conditions, parameters = _asked(context, wanted)
+    key, descending = ORDERS[order]
+    # Durations of open sessions grow; a list by duration goes on counting to the instant at which it was begun.
+    marks = {name: parse_cursor(name, cursor, order, 3) for name, cursor in page.cursors()}
+    for name, (now, place, identity) in marks.items():
+        parameters |= {"now": now, f"{name}_key": place, f"{name}_id": identity}
+    question = ask.sessions(
+        conditions,
+        key,
+        descending=descending,
+        after="after" in marks,
+        before="before" in marks,
+        backward=page.backward,
+        limited=True,
+    )
+    found = await context.store.fetch(question, parameters | {"limit": page.size + 1})
+    now = parameters["now"]
+    return cut(page, found, lambda row: SessionRow._make(row[:-1]), lambda row: cursor(order, now, row[-1], row[1]))
+
+
+def listing(query: ListQuery) -> SessionFilter:
+    """The filter that a documented list asks for."""
+    macs = None if query.mac is None else [query.mac]
+    return SessionFilter(macs=macs, start_date=query.start_date, end_date=query.end_date)
+
+
+async def every(context: Context, query: ListQuery) -> AsyncIterator[list[SessionRow]]:
+    """The documented list, newest first, in chunks."""
+    conditions, parameters = _asked(context, listing(query))
+    parameters |= {"limit": -1 if query.limit is None else query.limit, "offset": query.offset}
+    limited = query.limit is not None or query.offset > 0
+    question = ask.sessions(conditions, limited=limited, offset=limited)
+    async for rows in context.store.stream(question, parameters):
+        yield [SessionRow._make(row[:-1]) for row in rows]
+
+
+async def calendar(context: Context, query: CalendarQuery) -> AsyncIterator[list[SpannedRow]]:
+    """Every session that overlaps the range, with the ends to draw, in chunks."""
+    clock = context.clock
+    since = query.start if isinstance(query.start, int) else clock.day(query.start).since
+    until = query.end if isinstance(query.end, int) else clock.day(query.end).until
+    if until < since or (isinstance(query.end, int) and until == since):
+        raise InvalidInputError("end", "is before start")
+    parameters = {"since": since, "until": until, "now": clock.now(), "mac": query.mac}
+    async for rows in context.store.stream(ask.drawn(one_device=query.mac is not None), parameters):
+        yield [SpannedRow._make(row) for row in rows]
+
+
+def latest(context: Context, period: Period) -> Window:
+    """The window that a period covers; raises InvalidInputError."""
+    try:
+        return context.clock.last(period)
+    except ValueError as problem:
+        raise InvalidInputError("period", str(problem)) from None
+
+
+async def of_device(context: Context, query: DeviceQuery) -> list[SessionRow]:
+    """A device's sessions that overlap the period, newest first."""
+    since, until = latest(context, query.period)
+    parameters = {"mac": query.mac, "since": since, "until": until, "now": context.clock.now()}
+    found = await context.store.fetch(ask.sessions(frozenset({"mac", "overlapping"})), parameters)
+    return [SessionRow._make(row[:-1]) for row in found]
+
+
+def lasted(row: SessionRow | SpannedRow, now: int) -> int | None:
+    """Microseconds between the ends; until now while connected; None when an end is missing."""
+    if row.connected_at is None or (row.disconnected_at is None and row.state != CONNECTED):
+        return None
+    return max((row.disconnected_at if row.disconnected_at is not None else now) - row.connected_at, 0)
