@@ -15,6 +15,7 @@ class InvalidInputError(Exception):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+        self.problem = problem
 
 
 class FieldError(ValueError):

@@ -4,7 +4,7 @@ A model's fields are named as in the documented REST API, which is how a message
 read times by the clock that is handed over as validation context.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from resolvers.clock import Clock, Period, parse_period
-from resolvers.errors import FieldError, invalid_input, shown
+from resolvers.errors import FieldError, InvalidInputError, invalid_input, shown
 from resolvers.values import EVENT_TYPE_LENGTH, INFO_LENGTH, NAME_LENGTH, parse_ip, parse_mac, parse_text
 from storage.tables import MISSING
 
@@ -93,6 +93,19 @@ def read(model: type[Model], data: Mapping[str, Any], clock: Clock) -> Model:
         return model.model_validate(data, context=clock)
     except ValidationError as error:
         raise invalid_input(error, model.model_fields) from None
+
+
+def read_many(model: type[Model], field: str, data: Sequence[Mapping[str, Any]], clock: Clock) -> list[Model]:
+    """A list of validated inputs, none if one is mistaken; the message names which."""
+    if len(data) > MAX_CREATED:
+        raise InvalidInputError(field, f"has {len(data)} members; at most {MAX_CREATED}")
+    found = []
+    for n, one in enumerate(data):
+        try:
+            found.append(read(model, one, clock))
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{field}.{n}.{error.field}", error.problem) from None
+    return found
 
 
 class NewSession(Input):
@@ -190,7 +203,14 @@ class EventsQuery(Input):
 class TotalsQuery(Input):
     """Of which period to count events."""
 
-    period: Span
+    period: Span = Field(default_factory=lambda: parse_period("7 days"))
+
+
+class DevicesQuery(Input):
+    """Which devices to list."""
+
+    search: Annotated[str, _text(NAME_LENGTH)] | None = None
+    connected: bool | None = None
 
 
 class DeviceNames(Input):

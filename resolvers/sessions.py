@@ -14,6 +14,7 @@ from resolvers.paging import Slice, cursor, cut, parse_cursor
 from storage import changes
 from storage import sessions as ask
 from storage.clauses import like
+from storage.events import EventRow, NamedEventRow
 from storage.sessions import SessionRow, SpannedRow
 from storage.sqlite import Transaction
 from storage.tables import CONNECTED, MISSING
@@ -220,7 +221,7 @@ async def of_device(context: Context, query: DeviceQuery) -> list[SessionRow]:
     return [SessionRow._make(row[:-1]) for row in found]
 
 
-def lasted(row: SessionRow | SpannedRow, now: int) -> int | None:
+def lasted(row: SessionRow | SpannedRow | EventRow | NamedEventRow, now: int) -> int | None:
     """Microseconds between the ends; until now while connected; None when an end is missing."""
     if row.connected_at is None or (row.disconnected_at is None and row.state != CONNECTED):
         return None

@@ -1,0 +1,5 @@
+"""The GraphQL door."""
+
+from schema.build import sdl
+
+__all__ = ["sdl"]

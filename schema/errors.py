@@ -1,0 +1,60 @@
+"""Translates failures for the GraphQL door, in one place: a sentence for the client, the cause for the log."""
+
+import logging
+from typing import Any
+
+import orjson
+from graphql import GraphQLError
+from starlette.responses import Response
+from strawberry.utils.str_converters import to_camel_case
+
+from resolvers.errors import InvalidInputError, NotFoundError
+from storage.errors import StoreUnavailableError
+
+log = logging.getLogger("netsessions")
+
+
+def body(message: str, code: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    """A refusal of the whole request."""
+    content = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
+    return Response(content, status, headers, media_type="application/json")
+
+
+def unauthenticated() -> Response:
+    """The answer to a request without a right token."""
+    return body(
+        "A token is needed: send it as Authorization: Bearer <API_TOKEN>.",
+        "UNAUTHENTICATED",
+        401,
+        {"WWW-Authenticate": "Bearer"},
+    )
+
+
+def public_name(field: str) -> str:
+    """A field as the schema spells it: `start_time` is `startTime`."""
+    return ".".join(to_camel_case(part) for part in field.split("."))
+
+
+def formatted(error: GraphQLError) -> dict[str, Any]:
+    """An error as the client sees it, with `extensions.code`."""
+    cause = error.original_error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    answer: dict[str, Any] = dict(error.formatted)
+    extensions: dict[str, Any] = dict(error.extensions or {})
+    match cause:
+        case InvalidInputError():
+            extensions |= {"code": "BAD_USER_INPUT", "field": public_name(cause.field)}
+        case NotFoundError():
+            extensions["code"] = "NOT_FOUND"
+        case StoreUnavailableError():
+            answer["message"] = "The store cannot be used now; nothing of this was stored. Try again."
+            extensions["code"] = "INTERNAL_SERVER_ERROR"
+            log.error("store unavailable: %s", cause)
+        case None:
+            extensions.setdefault("code", "BAD_USER_INPUT")
+        case _:
+            answer["message"] = "The server could not answer; its log has the cause."
+            extensions["code"] = "INTERNAL_SERVER_ERROR"
+            log.error("resolver failed at %s", error.path, exc_info=cause)
+    return answer | {"extensions": extensions}

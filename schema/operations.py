@@ -1,0 +1,187 @@
+"""Queries and mutations: read the arguments, call a resolver, show what it answers."""
+
+import re
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+import strawberry
+
+from resolvers import devices, events, inputs, sessions
+from resolvers.errors import InvalidInputError, shown
+from resolvers.inputs import Page
+from schema.scalars import MAC, Date, Period
+from schema.types import (
+    Ask,
+    CalendarEntry,
+    Connection,
+    CreateSessionInput,
+    CreateSessionPayload,
+    CreateSessionsPayload,
+    DeleteSessionsPayload,
+    Device,
+    Node,
+    Session,
+    SessionEvent,
+    SessionEventType,
+    SessionFilter,
+    SessionOrder,
+    SessionTotals,
+    connection_of,
+    device_of,
+    entry_of,
+    event_of,
+    session_of,
+)
+
+_UNSET = strawberry.UNSET
+ONE_DAY, SEVEN_DAYS = Period("1 day"), Period("7 days")
+# What device_id and session_id write.
+ID = re.compile(r"[DS](?P<mac>(?::[0-9A-F]{2}){6})(?::(?P<session>\d{1,19}))?", re.ASCII)
+
+
+def plain(value: Any) -> Any:
+    """What a client gave, as the resolvers' models read it: fields that were left out stay out."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list):
+        return [plain(member) for member in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        given = ((field.name, getattr(value, field.name)) for field in fields(value))
+        return {name.rstrip("_"): plain(v) for name, v in given if v is not _UNSET}
+    return value
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    """The arguments that a client gave, null counting as left out."""
+    return {name: plain(v) for name, v in arguments.items() if v is not None and v is not _UNSET}
+
+
+def _page(info: Ask, first: int | None, after: str | None, last: int | None, before: str | None) -> Page:
+    return inputs.read(Page, _given(first=first, after=after, last=last, before=before), info.context.context.clock)
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    async def node(self, info: Ask, id: strawberry.ID) -> Node | None:  # noqa: A002, the name that clients know
+        context = info.context.context
+        if not (match := ID.fullmatch(id)) or (id[0] == "D") != (match["session"] is None):
+            raise InvalidInputError("id", f"{shown(str(id))} is not an id that this server gave")
+        mac, identity = match["mac"][1:], match["session"]
+        if id[0] == "D":
+            device = (await devices.get_many(context, [mac])).get(mac)
+            return None if device is None else device_of(device)
+        row = await sessions.get(context, mac, min(int(identity), 2**63 - 1))
+        return None if row is None else session_of(row)
+
+    @strawberry.field
+    async def sessions(
+        self,
+        info: Ask,
+        filter: SessionFilter | None = _UNSET,  # noqa: A002, the name that clients know
+        order_by: SessionOrder | None = SessionOrder.NEWEST,
+        first: int | None = _UNSET,
+        after: str | None = _UNSET,
+        last: int | None = _UNSET,
+        before: str | None = _UNSET,
+    ) -> Connection[Session]:
+        context = info.context.context
+        wanted = inputs.read(inputs.SessionFilter, plain(filter) if filter else {}, context.clock)
+        page = _page(info, first, after, last, before)
+        found = await sessions.page(context, wanted, (order_by or SessionOrder.NEWEST).value, page)
+        return connection_of(found, session_of, lambda: sessions.count(context, wanted))
+
+    @strawberry.field
+    async def session_calendar(
+        self, info: Ask, start: Date, end: Date, mac: MAC | None = _UNSET
+    ) -> list[CalendarEntry]:
+        context = info.context.context
+        query = inputs.read(inputs.CalendarQuery, _given(start=start, end=end, mac=mac), context.clock)
+        return [entry_of(row, context) async for rows in sessions.calendar(context, query) for row in rows]
+
+    @strawberry.field
+    async def device_sessions(self, info: Ask, mac: MAC, period: Period | None = ONE_DAY) -> list[Session]:
+        context = info.context.context
+        query = inputs.read(inputs.DeviceQuery, _given(mac=mac, period=period), context.clock)
+        return [session_of(row) for row in await sessions.of_device(context, query)]
+
+    @strawberry.field
+    async def session_events(
+        self,
+        info: Ask,
+        type: SessionEventType | None = SessionEventType.ALL,  # noqa: A002, the name that clients know
+        period: Period | None = SEVEN_DAYS,
+        first: int | None = _UNSET,
+        after: str | None = _UNSET,
+        last: int | None = _UNSET,
+        before: str | None = _UNSET,
+    ) -> Connection[SessionEvent]:
+        context = info.context.context
+        query = inputs.read(inputs.EventsQuery, _given(type=type, period=period), context.clock)
+        found = await events.page(context, query, _page(info, first, after, last, before))
+        return connection_of(found, event_of, lambda: events.count(context, query))
+
+    @strawberry.field
+    async def session_totals(self, info: Ask, period: Period | None = SEVEN_DAYS) -> SessionTotals:
+        context = info.context.context
+        query = inputs.read(inputs.TotalsQuery, _given(period=period), context.clock)
+        return SessionTotals(**(await events.totals(context, query))._asdict())
+
+    @strawberry.field
+    async def device(self, info: Ask, mac: MAC) -> Device | None:
+        context = info.context.context
+        wanted = inputs.read(inputs.OneDevice, {"mac": mac}, context.clock).mac
+        row = (await devices.get_many(context, [wanted])).get(wanted)
+        return None if row is None else device_of(row)
+
+    @strawberry.field(description="search matches MAC, name and owner.")
+    async def devices(
+        self,
+        info: Ask,
+        search: str | None = _UNSET,
+        connected: bool | None = _UNSET,
+        first: int | None = _UNSET,
+        after: str | None = _UNSET,
+        last: int | None = _UNSET,
+        before: str | None = _UNSET,
+    ) -> Connection[Device]:
+        context = info.context.context
+        wanted = inputs.read(inputs.DevicesQuery, _given(search=search, connected=connected), context.clock)
+        found = await devices.page(context, wanted.search, wanted.connected, _page(info, first, after, last, before))
+        return connection_of(found, device_of, lambda: devices.count(context, wanted.search, wanted.connected))
+
+
+async def _created(info: Ask, new: inputs.NewSession) -> CreateSessionPayload:
+    context = info.context.context
+    [(mac, identity)] = await sessions.create(context, [new])
+    row = await sessions.get(context, mac, identity)
+    if row is None:
+        raise InvalidInputError("mac", f"{mac} was deleted while its session was being created")
+    return CreateSessionPayload(session=session_of(row), message=sessions.created_message(mac))
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    async def create_session(self, info: Ask, input: CreateSessionInput) -> CreateSessionPayload:  # noqa: A002
+        return await _created(info, inputs.read(inputs.NewSession, plain(input), info.context.context.clock))
+
+    @strawberry.mutation(description="All or none; at most 10,000.")
+    async def create_sessions(self, info: Ask, input: list[CreateSessionInput]) -> CreateSessionsPayload:  # noqa: A002
+        context = info.context.context
+        new = inputs.read_many(inputs.NewSession, "input", [plain(one) for one in input], context.clock)
+        return CreateSessionsPayload(created=len(await sessions.create(context, new)))
+
+    @strawberry.mutation
+    async def delete_sessions(self, info: Ask, mac: MAC) -> DeleteSessionsPayload:
+        context = info.context.context
+        wanted = inputs.read(inputs.OneDevice, {"mac": mac}, context.clock).mac
+        deleted = await sessions.delete(context, wanted)
+        return DeleteSessionsPayload(deleted=deleted, message=sessions.deleted_message(wanted))
+
+    @strawberry.mutation(description="Names a device; a null takes the name or owner away.")
+    async def update_device(self, info: Ask, mac: MAC, name: str | None = _UNSET, owner: str | None = _UNSET) -> Device:
+        context = info.context.context
+        given = {key: v for key, v in {"mac": mac, "name": name, "owner": owner}.items() if v is not _UNSET}
+        return device_of(await devices.name(context, inputs.read(inputs.DeviceNames, given, context.clock)))

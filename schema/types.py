@@ -1,0 +1,303 @@
+"""The public types, each a view of what a resolver answered. Fields that cost a statement load it for all rows at once."""
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Generic, TypeVar
+
+import strawberry
+from strawberry.dataloader import DataLoader
+from strawberry.types import Info
+
+from resolvers import devices as device_resolvers
+from resolvers import wording
+from resolvers.context import Context
+from resolvers.devices import Sighting
+from resolvers.paging import Slice
+from resolvers.sessions import lasted
+from schema.scalars import MAC, Date, DateTime, IPAddress
+from storage.devices import DeviceRow
+from storage.events import EventRow
+from storage.sessions import SessionRow, SpannedRow
+from storage.tables import SECOND
+
+
+class Request:
+    """What the fields of one request share: the context, and loaders that gather what its rows ask for."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.now = context.clock.now()
+        self.devices: DataLoader[str, DeviceRow] = DataLoader(self._devices)
+        self.sightings: DataLoader[str, Sighting] = DataLoader(self._sightings)
+
+    async def _devices(self, macs: list[str]) -> list[DeviceRow]:
+        found = await device_resolvers.get_many(self.context, macs)
+        # A device deleted since its session was read is still the session's device.
+        return [found.get(mac) or DeviceRow(mac, None, None) for mac in macs]
+
+    async def _sightings(self, macs: list[str]) -> list[Sighting]:
+        found = await device_resolvers.sightings(self.context, macs)
+        return [found[mac] for mac in macs]
+
+
+Ask = Info[Request, None]
+
+
+@strawberry.enum
+class SessionState(Enum):
+    CONNECTED = "CONNECTED"
+    COMPLETE = "COMPLETE"
+    MISSING_CONNECTION = "MISSING_CONNECTION"
+    MISSING_DISCONNECTION = "MISSING_DISCONNECTION"
+
+
+@strawberry.enum
+class SessionEventType(Enum):
+    ALL = "ALL"
+    SESSIONS = "SESSIONS"
+    MISSING = "MISSING"
+    VOIDED = "VOIDED"
+    NEW = "NEW"
+    DOWN = "DOWN"
+
+
+@strawberry.enum
+class SessionOrder(Enum):
+    NEWEST = "NEWEST"
+    OLDEST = "OLDEST"
+    LONGEST = "LONGEST"
+    SHORTEST = "SHORTEST"
+
+
+@strawberry.interface
+class Node:
+    id: strawberry.ID
+
+
+@strawberry.type(description="A device known by its sessions; its name and owner are optional.")
+class Device(Node):
+    mac: MAC
+    name: str | None
+    owner: str | None
+
+    @strawberry.field
+    async def is_connected(self, info: Ask) -> bool:
+        return (await info.context.sightings.load(self.mac)).connected
+
+    @strawberry.field
+    async def first_seen(self, info: Ask) -> DateTime | None:
+        return _instant((await info.context.sightings.load(self.mac)).first_seen)
+
+    @strawberry.field(description="Now, while it is connected.")
+    async def last_seen(self, info: Ask) -> DateTime | None:
+        return _instant((await info.context.sightings.load(self.mac)).last_seen)
+
+
+def _instant(microseconds: int | None) -> DateTime | None:
+    return None if microseconds is None else DateTime(microseconds)
+
+
+def device_id(mac: str) -> strawberry.ID:
+    """The opaque id of a device."""
+    return strawberry.ID(f"D:{mac}")
+
+
+def device_of(row: DeviceRow) -> Device:
+    """A device as the schema shows it."""
+    return Device(id=device_id(row.mac), mac=MAC(row.mac), name=row.name, owner=row.owner)
+
+
+@strawberry.type
+class Session(Node):
+    row: strawberry.Private[SessionRow | SpannedRow | EventRow]
+    mac: MAC
+    ip: IPAddress
+    state: SessionState
+    connected_at: DateTime | None
+    disconnected_at: DateTime | None
+    connection_event: str
+    disconnection_event: str | None
+
+    @strawberry.field(description="Whole seconds; until now while connected; null when an end is missing.")
+    def duration_seconds(self, info: Ask) -> int | None:
+        duration = lasted(self.row, info.context.now)
+        return None if duration is None else duration // SECOND
+
+    info: str
+
+    @strawberry.field
+    async def device(self, info: Ask) -> Device:
+        return device_of(await info.context.devices.load(self.mac))
+
+
+def session_id(mac: str, identity: int) -> strawberry.ID:
+    """The opaque id of a session; it carries the MAC, by which sessions can be spread over several databases."""
+    return strawberry.ID(f"S:{mac}:{identity}")
+
+
+def session_of(row: SessionRow | SpannedRow | EventRow) -> Session:
+    """A session as the schema shows it."""
+    return Session(
+        row=row,
+        id=session_id(row.mac, row.id),
+        mac=MAC(row.mac),
+        ip=IPAddress(row.ip),
+        state=SessionState(row.state),
+        connected_at=_instant(row.connected_at),
+        disconnected_at=_instant(row.disconnected_at),
+        connection_event=row.connection_event,
+        disconnection_event=row.disconnection_event,
+        info=row.info,
+    )
+
+
+@strawberry.type
+class SessionEvent:
+    event_type: str | None
+    occurred_at: DateTime | None
+    session: Session
+
+
+def event_of(row: EventRow) -> SessionEvent:
+    """An event, or a session in the place of one, as the schema shows it."""
+    return SessionEvent(event_type=row.event_type, occurred_at=_instant(row.occurred_at), session=session_of(row))
+
+
+@strawberry.type(description="An entry as FullCalendar and its relatives read it.")
+class CalendarEntry:
+    resource_id: MAC
+    title: str
+    start: DateTime
+    end: DateTime
+    color: str
+    tooltip: str
+    class_name: str
+    session: Session
+
+
+def entry_of(row: SpannedRow, context: Context) -> CalendarEntry:
+    """A calendar entry as the schema shows it."""
+    return CalendarEntry(
+        resource_id=MAC(row.mac),
+        title=wording.TITLE,
+        start=DateTime(row.drawn_from),
+        end=DateTime(row.drawn_until),
+        color=wording.colour(row),
+        tooltip=wording.tooltip(row, context.clock),
+        class_name=wording.CLASS_NAME,
+        session=session_of(row),
+    )
+
+
+@strawberry.type
+class SessionTotals:
+    all: int
+    sessions: int
+    missing: int
+    voided: int
+    new: int
+    down: int
+
+
+@strawberry.type
+class PageInfo:
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+Shown = TypeVar("Shown")
+
+
+@strawberry.type
+class Edge(Generic[Shown]):
+    cursor: str
+    node: Shown
+
+
+@strawberry.type
+class Connection(Generic[Shown]):
+    edges: list[Edge[Shown]]
+    nodes: list[Shown]
+    page_info: PageInfo
+    count: strawberry.Private[Callable[[], Awaitable[int]]]
+
+    @strawberry.field
+    async def total_count(self) -> int:
+        """Counted only when it is asked for."""
+        return await self.count()
+
+
+Row = TypeVar("Row")
+
+
+def connection_of(
+    page: Slice[Row], shown: Callable[[Row], Shown], count: Callable[[], Awaitable[int]]
+) -> Connection[Shown]:
+    """A page as the schema shows it."""
+    nodes = [shown(row) for row in page.rows]
+    return Connection(
+        edges=[Edge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
+        nodes=nodes,
+        page_info=PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=page.cursors[0] if page.cursors else None,
+            end_cursor=page.cursors[-1] if page.cursors else None,
+        ),
+        count=count,
+    )
+
+
+@strawberry.input
+class DateTimeRange:
+    from_: DateTime | None = strawberry.field(name="from", default=strawberry.UNSET)
+    to: DateTime | None = strawberry.UNSET
+
+
+@strawberry.input
+class SessionFilter:
+    macs: list[MAC] | None = strawberry.UNSET
+    ips: list[IPAddress] | None = strawberry.UNSET
+    states: list[SessionState] | None = strawberry.UNSET
+    start_date: Date | None = strawberry.field(default=strawberry.UNSET, description="Started on this day or later.")
+    end_date: Date | None = strawberry.field(default=strawberry.UNSET, description="Ended on this day or earlier.")
+    overlaps: DateTimeRange | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Connected at any moment in [from, to); either side may be left open.",
+    )
+    search: str | None = strawberry.field(
+        default=strawberry.UNSET, description="Matches info and event types, case-insensitively."
+    )
+
+
+@strawberry.input
+class CreateSessionInput:
+    mac: MAC
+    ip: IPAddress
+    start_time: DateTime | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Wall-clock times without an offset are read in the server's TIMEZONE.",
+    )
+    end_time: DateTime | None = strawberry.UNSET
+    event_type_conn: str | None = "Connected"
+    event_type_disc: str | None = "Disconnected"
+    info: str | None = ""
+
+
+@strawberry.type
+class CreateSessionPayload:
+    session: Session
+    message: str
+
+
+@strawberry.type
+class CreateSessionsPayload:
+    created: int
+
+
+@strawberry.type
+class DeleteSessionsPayload:
+    deleted: int
+    message: str
