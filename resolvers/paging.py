@@ -44,7 +44,7 @@ def cursor(kind: str, *place: object) -> str:
 
 def parse_cursor(field: str, text: str, kind: str, length: int) -> list[int]:
     """What `cursor` wrote, for numbers; raises InvalidInputError."""
-    name, *parts = text.split(".")
+    _, *parts = text.split(".")
     try:
         place = [int(part) for part in parts if len(part) <= 20]
     except ValueError:

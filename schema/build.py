@@ -1,8 +1,10 @@
 """Puts the schema together, and prints it."""
 
 import strawberry
+from graphql import GraphQLError
 from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, ParserCache, QueryDepthLimiter, ValidationCache
 from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
 
 from schema.operations import Mutation, Query
 from schema.scalars import SCALARS
@@ -12,9 +14,14 @@ DOCUMENTS = 256  # parsed and validated documents that are kept
 MAX_ALIASES, MAX_DEPTH, MAX_TOKENS = 30, 15, 100_000
 
 
+class _Schema(strawberry.Schema):
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Leaves logging to `schema.errors`, which knows a client's mistake from the server's."""
+
+
 def build() -> strawberry.Schema:
     """The public schema. A fresh one each time: its caches belong to one server."""
-    return strawberry.Schema(
+    return _Schema(
         query=Query,
         mutation=Mutation,
         types=[Session, Device],

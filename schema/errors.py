@@ -1,6 +1,7 @@
 """Translates failures for the GraphQL door, in one place: a sentence for the client, the cause for the log."""
 
 import logging
+import re
 from typing import Any
 
 import orjson
@@ -10,6 +11,9 @@ from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.errors import InvalidInputError, NotFoundError
 from storage.errors import StoreUnavailableError
+
+# The limiters of the schema say what they refuse in words alone; a test holds these to them.
+_TOO_COMPLEX = re.compile(r"aliases found|exceeds maximum operation depth|contains more than \d+ tokens")
 
 log = logging.getLogger("netsessions")
 
@@ -52,7 +56,7 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
             extensions["code"] = "INTERNAL_SERVER_ERROR"
             log.error("store unavailable: %s", cause)
         case None:
-            extensions.setdefault("code", "BAD_USER_INPUT")
+            extensions["code"] = "QUERY_TOO_COMPLEX" if _TOO_COMPLEX.search(error.message) else "BAD_USER_INPUT"
         case _:
             answer["message"] = "The server could not answer; its log has the cause."
             extensions["code"] = "INTERNAL_SERVER_ERROR"

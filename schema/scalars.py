@@ -1,4 +1,4 @@
-"""The public scalars. Input passes through as it came: the resolvers' door validates it, with the same words for both doors."""
+"""The public scalars. Input passes through as it came: resolvers validate it, in the same words for both doors."""
 
 from typing import Any, NewType
 

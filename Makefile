@@ -1,0 +1,47 @@
+# Plain `make` lists the targets. Each installs what it needs into .venv and says so.
+PYTHON ?= python3
+PIP = .venv/bin/pip --disable-pip-version-check --quiet
+.DEFAULT_GOAL := help
+
+.PHONY: help run install test check lock schema
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/installed ## start the server on http://127.0.0.1:20212
+	.venv/bin/netsessions serve
+
+install: .venv/installed ## install the program as .venv/bin/netsessions
+
+test: .venv/installed-dev ## run the tests
+	.venv/bin/pytest -n auto
+
+check: .venv/installed-dev ## format, lint, types, layers
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+schema: .venv/installed ## print the GraphQL schema into schema/schema.graphql
+	.venv/bin/netsessions schema > schema/schema.graphql
+
+lock: .venv/installed-dev ## pin the dependencies anew, with hashes
+	.venv/bin/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
+		--extra build pyproject.toml -o requirements.lock
+	.venv/bin/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
+		--extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+.venv/bin/pip:
+	@echo "Creating .venv"
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.lock pyproject.toml | .venv/bin/pip
+	@echo "Installing netsessions and what it needs into .venv"
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	@echo "Installing what tests and checks need into .venv"
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
