@@ -198,7 +198,7 @@ async def calendar(context: Context, query: CalendarQuery) -> AsyncIterator[list
     clock = context.clock
     since = query.start if isinstance(query.start, int) else clock.day(query.start).since
     until = query.end if isinstance(query.end, int) else clock.day(query.end).until
-    if until < since or (isinstance(query.end, int) and until == since):
+    if until < since or (until == since and query.end != query.start):
         raise InvalidInputError("end", "is before start")
     parameters = {"since": since, "until": until, "now": clock.now(), "mac": query.mac}
     async for rows in context.store.stream(ask.drawn(one_device=query.mac is not None), parameters):

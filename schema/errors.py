@@ -13,7 +13,7 @@ from resolvers.errors import InvalidInputError, NotFoundError
 from storage.errors import StoreUnavailableError
 
 # The limiters of the schema say what they refuse in words alone; a test holds these to them.
-_TOO_COMPLEX = re.compile(r"aliases found|exceeds maximum operation depth|contains more than \d+ tokens")
+_TOO_COMPLEX = re.compile(r"aliases found|contains more than \d+ tokens")
 
 log = logging.getLogger("netsessions")
 

@@ -1,0 +1,175 @@
+"""Databases that NetAlertX or Pi.Alert wrote: opened for reading only, and the questions that an import asks of them."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, select
+
+from storage.clauses import number, text
+from storage.tables import OPEN, session
+
+Value = bytes | int | float | None  # text and blobs alike come as bytes: what a file calls text need not be UTF-8
+
+
+class SourceError(Exception):
+    """The file cannot be read as such a database; one sentence for a person."""
+
+
+class SourceSession(NamedTuple):
+    """A row of Sessions as the file holds it, whatever types it holds."""
+
+    rowid: int
+    mac: Value
+    ip: Value
+    connection_event: Value
+    connected_at: Value
+    disconnection_event: Value
+    disconnected_at: Value
+    still_connected: Value
+    info: Value
+
+
+class SourceDevice(NamedTuple):
+    """A row of Devices as the file holds it."""
+
+    rowid: int
+    mac: Value
+    name: Value
+    owner: Value
+
+
+class _Layout(NamedTuple):
+    """The columns of a table in one generation, in the order of its row above, and the question for them."""
+
+    columns: tuple[str, ...]
+    question: str
+
+
+_FIRST = _Layout(
+    (
+        "ses_MAC",
+        "ses_IP",
+        "ses_EventTypeConnection",
+        "ses_DateTimeConnection",
+        "ses_EventTypeDisconnection",
+        "ses_DateTimeDisconnection",
+        "ses_StillConnected",
+        "ses_AdditionalInfo",
+    ),
+    "SELECT rowid, ses_MAC, ses_IP, ses_EventTypeConnection, ses_DateTimeConnection, ses_EventTypeDisconnection, "
+    "ses_DateTimeDisconnection, ses_StillConnected, ses_AdditionalInfo FROM Sessions ORDER BY rowid",
+)
+_SECOND = _Layout(
+    (
+        "sesMac",
+        "sesIp",
+        "sesEventTypeConnection",
+        "sesDateTimeConnection",
+        "sesEventTypeDisconnection",
+        "sesDateTimeDisconnection",
+        "sesStillConnected",
+        "sesAdditionalInfo",
+    ),
+    "SELECT rowid, sesMac, sesIp, sesEventTypeConnection, sesDateTimeConnection, sesEventTypeDisconnection, "
+    "sesDateTimeDisconnection, sesStillConnected, sesAdditionalInfo FROM Sessions ORDER BY rowid",
+)
+_DEVICES = (
+    _Layout(("devMac", "devName", "devOwner"), "SELECT rowid, devMac, devName, devOwner FROM Devices"),
+    _Layout(("dev_MAC", "dev_Name", "dev_Owner"), "SELECT rowid, dev_MAC, dev_Name, dev_Owner FROM Devices"),
+)
+
+
+class Source:
+    """An open file, all of one moment."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        with self._readable():
+            connection.execute("BEGIN")
+            sessions, devices = self._layout("Sessions", (_FIRST, _SECOND)), self._layout("Devices", _DEVICES)
+            if sessions is None:
+                raise SourceError(f"{path} is not a database of NetAlertX or Pi.Alert: it has no table of their sessions.")
+            self.local_time = sessions is _FIRST
+            self.count: int = connection.execute("SELECT count(*) FROM Sessions").fetchone()[0]
+        connection.text_factory = bytes
+        self._sessions, self._devices = sessions, devices
+
+    def _layout(self, table: str, known: tuple[_Layout, ...]) -> _Layout | None:
+        found = self._connection.execute("SELECT lower(name) FROM pragma_table_info(?)", (table,)).fetchall()
+        names = {name for (name,) in found}
+        return next((layout for layout in known if names.issuperset(map(str.lower, layout.columns))), None)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as cause:
+            raise SourceError(f"{self._path} cannot be read as a SQLite database ({cause}).") from cause
+
+    def sessions(self) -> Iterator[SourceSession]:
+        """All sessions, one at a time."""
+        return map(SourceSession._make, self._rows(self._sessions))
+
+    def devices(self) -> Iterator[SourceDevice]:
+        """All devices, one at a time; none where the file has no table of them."""
+        return map(SourceDevice._make, self._rows(self._devices) if self._devices else ())
+
+    def _rows(self, layout: _Layout) -> Iterator[tuple[Any, ...]]:
+        with self._readable():
+            yield from self._connection.execute(layout.question)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Source]:
+    """The file, opened so that neither it nor its folder changes; raises SourceError with one sentence."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as cause:
+        raise SourceError(f"{path} cannot be read ({cause.strerror}).") from cause
+    if not header.startswith(b"SQLite format 3\0"):
+        raise SourceError(f"{path} is not a SQLite database.")
+    with TemporaryDirectory(prefix="netsessions-") as folder:
+        try:
+            uri = _uri(path, header, Path(folder))
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as cause:
+            raise SourceError(f"{path} cannot be read ({cause}).") from cause
+        with closing(connection):
+            yield Source(connection, path)
+
+
+def _uri(path: Path, header: bytes, folder: Path) -> str:
+    """How SQLite can read the file without a trace; in WAL mode even a reader makes files unless it is kept from it."""
+    wal, shm = path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+    if header[18:19] == b"\2" and not shm.exists():
+        if not wal.exists() or wal.stat().st_size == 0:
+            return f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        # Nobody has it open, and its latest rows are in the log: read where the index of the log may be made.
+        copyfile(path, folder / "source")
+        copyfile(wal, folder / "source-wal")
+        path = folder / "source"
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+@cache
+def ended_stay() -> Select[Any]:
+    """One row if the store holds the stay of `mac` at `ip` that began at `starts_at`, and knows that it ended."""
+    return (
+        select(session.id)
+        .where(
+            session.mac == text("mac"),
+            session.starts_at == number("starts_at"),
+            session.connected_at.is_not(None),
+            session.ip == text("ip"),
+            session.span != OPEN,
+        )
+        .limit(1)
+    )

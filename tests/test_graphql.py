@@ -1,0 +1,343 @@
+"""The GraphQL door answers as its schema promises."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+import schema
+from resolvers.context import Context
+from schema.door import GraphQLDoor
+from tests.conftest import MAC, Ask
+
+CREATE = """mutation($input: CreateSessionInput!) { createSession(input: $input) { message session {
+    id mac ip state connectedAt disconnectedAt connectionEvent disconnectionEvent durationSeconds info } } }"""
+STAY = {"mac": MAC, "ip": "192.168.1.10", "startTime": "2025-08-01T10:00:00", "endTime": "2025-08-01T12:00:00"}
+Rows = Callable[[], list[tuple[Any, ...]]]
+
+
+def create(ask: Ask, **changed: Any) -> dict[str, Any]:
+    """Creates the usual stay with some fields changed; a field set to ... is left out."""
+    wanted = {name: value for name, value in (STAY | changed).items() if value is not ...}
+    session: dict[str, Any] = ask(CREATE, input=wanted)["data"]["createSession"]["session"]
+    return session
+
+
+def test_the_committed_schema_is_the_one_that_is_served() -> None:
+    """`netsessions schema` prints what stands in schema/schema.graphql."""
+    committed = Path(schema.__file__).with_name("schema.graphql").read_text(encoding="utf-8")
+    assert schema.sdl() == committed
+
+
+def test_a_session_reads_back_as_it_was_written(ask: Ask) -> None:
+    """Every field of a created session is answered, times in UTC with Z."""
+    answer = ask(CREATE, input=STAY | {"mac": "aabb.ccdd.eeff", "info": 'Ünï "quoted" \\ \n'})["data"]["createSession"]
+    session = answer["session"]
+    assert answer["message"] == f"Session created for MAC {MAC}"
+    assert session.pop("id")
+    assert session == {
+        "mac": MAC,
+        "ip": "192.168.1.10",
+        "state": "COMPLETE",
+        "connectedAt": "2025-08-01T10:00:00Z",
+        "disconnectedAt": "2025-08-01T12:00:00Z",
+        "connectionEvent": "Connected",
+        "disconnectionEvent": "Disconnected",
+        "durationSeconds": 7200,
+        "info": 'Ünï "quoted" \\ \n',
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "state", "duration"),
+    [
+        ({}, "COMPLETE", 7200),
+        ({"endTime": None, "startTime": "2025-08-20T11:00:00"}, "CONNECTED", 3600),
+        ({"endTime": ..., "eventTypeDisc": "<missing event>"}, "MISSING_DISCONNECTION", None),
+        ({"startTime": None, "eventTypeConn": "<missing event>"}, "MISSING_CONNECTION", None),
+        ({"endTime": None, "startTime": "2025-08-20T13:00:00"}, "CONNECTED", 0),
+    ],
+)
+def test_a_session_is_in_the_state_that_its_ends_tell(
+    ask: Ask, changed: dict[str, Any], state: str, duration: int | None
+) -> None:
+    """Open, complete, or with an end that was never seen; a start ahead of the clock lasts nothing yet."""
+    session = create(ask, **changed)
+    assert (session["state"], session["durationSeconds"]) == (state, duration)
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "words"),
+    [
+        ({"mac": "AA:BB"}, "mac", "mac: 'AA:BB' is not a MAC address"),
+        ({"mac": 5}, "mac", "mac: 5 is not a MAC address"),
+        ({"ip": "1.2.3"}, "ip", "ip: '1.2.3' is not an IP address"),
+        ({"startTime": "yesterday"}, "startTime", "start_time: 'yesterday' is not a time"),
+        ({"startTime": "2025-02-30T00:00"}, "startTime", "does not exist|is not a time that exists"),
+        ({"startTime": None}, "startTime", "start_time: is required"),
+        ({"startTime": ...}, "startTime", "start_time: is required"),
+        ({"endTime": "2025-08-01T09:59:59"}, "endTime", "end_time: is before start_time"),
+        ({"eventTypeDisc": "<missing event>"}, "endTime", "end_time: is given although"),
+        ({"eventTypeConn": "<missing event>"}, "startTime", "start_time: is given although"),
+        ({"eventTypeConn": "<missing event>", "startTime": None, "endTime": None}, "endTime", "end_time: is required"),
+        ({"eventTypeConn": " "}, "eventTypeConn", "event_type_conn: is empty"),
+        ({"eventTypeConn": "x" * 101}, "eventTypeConn", "at most 100"),
+        ({"info": "a\0b"}, "info", "info: contains a character that cannot be stored"),
+        ({"info": "x" * 10_001}, "info", "at most 10000"),
+    ],
+)
+def test_bad_input_names_the_field_and_changes_nothing(
+    ask: Ask, rows: Rows, changed: dict[str, Any], field: str, words: str
+) -> None:
+    """A mistake is answered with its field and what to write instead."""
+    wanted = {name: value for name, value in (STAY | changed).items() if value is not ...}
+    [error] = ask(CREATE, input=wanted)["errors"]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
+    assert any(part in error["message"] for part in words.split("|"))
+    assert rows() == []
+
+
+def test_many_sessions_are_created_all_or_none(ask: Ask, rows: Rows) -> None:
+    """One mistaken member refuses all, and is named."""
+    query = "mutation($input: [CreateSessionInput!]!) { createSessions(input: $input) { created } }"
+    [error] = ask(query, input=[STAY, STAY | {"ip": "x"}])["errors"]
+    assert error["extensions"]["field"] == "input.1.ip"
+    assert rows() == []
+    assert ask(query, input=[STAY] * 3)["data"] == {"createSessions": {"created": 3}}
+    assert len(rows()) == 3
+    [error] = ask(query, input=[STAY] * 10_001)["errors"]
+    assert error["message"] == "input: has 10001 members; at most 10000"
+
+
+def test_deleting_takes_all_of_one_device_and_nothing_else(ask: Ask, rows: Rows) -> None:
+    """The other device's sessions stay; what was deleted is counted."""
+    create(ask), create(ask), create(ask, mac="AA:BB:CC:DD:EE:00")
+    query = "mutation($mac: MAC!) { deleteSessions(mac: $mac) { deleted message } }"
+    assert ask(query, mac="aa-bb-cc-dd-ee-ff")["data"]["deleteSessions"] == {
+        "deleted": 2,
+        "message": f"Deleted sessions for MAC {MAC}",
+    }
+    assert [row[0] for row in rows()] == ["AA:BB:CC:DD:EE:00"]
+    assert ask(query, mac=MAC)["data"]["deleteSessions"]["deleted"] == 0
+
+
+@pytest.mark.parametrize("order", ["NEWEST", "OLDEST", "LONGEST", "SHORTEST"])
+def test_pages_in_either_direction_hold_every_session_once(ask: Ask, order: str) -> None:
+    """Walking a list forward or backward page by page gives the whole list, also among equals and missing ends."""
+    for n in range(12):
+        create(
+            ask, mac=f"AA:BB:CC:DD:EE:{n:02X}", startTime=f"2025-08-0{1 + n % 3}T10:00:00", endTime="2025-08-04T00:00"
+        )
+    create(ask, endTime=...), create(ask, startTime=None, eventTypeConn="<missing event>")
+    create(ask, endTime=..., eventTypeDisc="<missing event>")
+    query = """query($o: SessionOrder, $first: Int, $after: String, $last: Int, $before: String) {
+        sessions(orderBy: $o, first: $first, after: $after, last: $last, before: $before) {
+            totalCount nodes { id } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
+    whole = [node["id"] for node in ask(query, o=order)["data"]["sessions"]["nodes"]]
+    assert len(set(whole)) == len(whole) == 15
+    walked: list[str] = []
+    cursor = None
+    while True:
+        page = ask(query, o=order, first=4, after=cursor)["data"]["sessions"]
+        walked += [node["id"] for node in page["nodes"]]
+        cursor = page["pageInfo"]["endCursor"]
+        assert page["totalCount"] == 15
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+    assert walked == whole
+    walked, cursor = [], None
+    while True:
+        page = ask(query, o=order, last=4, before=cursor)["data"]["sessions"]
+        walked = [node["id"] for node in page["nodes"]] + walked
+        cursor = page["pageInfo"]["startCursor"]
+        if not page["pageInfo"]["hasPreviousPage"]:
+            break
+    assert walked == whole
+
+
+def test_filters_leave_what_they_say(ask: Ask) -> None:
+    """Days are whole, ranges half-open, search knows no case beyond ASCII either and no wildcards."""
+    first = create(ask, info="100% ÜBER", startTime="2025-08-01T23:59:59", endTime="2025-08-02T00:00:00")
+    second = create(ask, mac="AA:BB:CC:DD:EE:00", ip="::1", startTime="2025-08-02T00:00:00", endTime=...)
+    query = "query($f: SessionFilter) { sessions(filter: $f, orderBy: OLDEST) { nodes { id } totalCount } }"
+    one, two, both, none = [first["id"]], [second["id"]], [first["id"], second["id"]], list[str]()
+    expected: list[tuple[dict[str, Any], list[str]]] = [
+        ({"macs": ["aabbccddeeff"]}, one),
+        ({"macs": ["aabbccddeeff", "AA:BB:CC:DD:EE:00"]}, both),
+        ({"macs": []}, none),
+        ({"ips": ["0:0:0:0:0:0:0:1"]}, two),
+        ({"states": ["CONNECTED"]}, two),
+        ({"states": ["CONNECTED", "COMPLETE"]}, both),
+        ({"startDate": "2025-08-02"}, two),
+        ({"startDate": "2025-08-01", "endDate": "2025-08-01"}, none),
+        ({"endDate": "2025-08-02"}, one),
+        ({"overlaps": {"from": "2025-08-01T00:00Z", "to": "2025-08-02T00:00Z"}}, one),
+        ({"overlaps": {"from": "2025-08-02T00:00Z"}}, two),
+        ({"overlaps": {"to": "2025-08-01T23:59:59Z"}}, none),
+        ({"overlaps": {}}, both),
+        ({"search": "über"}, one),
+        ({"search": "0% ü"}, one),
+        ({"search": "%"}, one),
+        ({"search": "_"}, none),
+        ({"search": "CONNECT"}, both),
+        ({"search": "DISCONN"}, one),
+        ({}, both),
+    ]
+    for wanted, found in expected:
+        answer = ask(query, f=wanted)["data"]["sessions"]
+        assert ([node["id"] for node in answer["nodes"]], answer["totalCount"]) == (found, len(found)), wanted
+
+
+def test_a_device_is_known_by_its_sessions(ask: Ask) -> None:
+    """First and last seen, whether it is connected, and its name, which a null takes away."""
+    create(ask)
+    create(ask, startTime="2025-08-19T10:00:00", endTime=...)
+    fields = "id mac name owner isConnected firstSeen lastSeen"
+    name = f'mutation($m: MAC!, $n: String) {{ updateDevice(mac: $m, name: $n, owner: "Ann") {{ {fields} }} }}'
+    device = ask(name, m=MAC, n="Laptop")["data"]["updateDevice"]
+    assert (
+        device
+        == ask("query($id: ID!) { node(id: $id) { ... on Device { %s } } }" % fields, id=device["id"])["data"]["node"]
+    )
+    assert device | {"id": ""} == {
+        "id": "",
+        "mac": MAC,
+        "name": "Laptop",
+        "owner": "Ann",
+        "isConnected": True,
+        "firstSeen": "2025-08-01T10:00:00Z",
+        "lastSeen": "2025-08-20T12:00:00Z",
+    }
+    assert ask('mutation { updateDevice(mac: "%s", name: null) { name owner } }' % MAC)["data"]["updateDevice"] == {
+        "name": None,
+        "owner": "Ann",
+    }
+    [error] = ask(name, m="00:00:00:00:00:01", n="x")["errors"]
+    assert error["extensions"]["code"] == "NOT_FOUND"
+    assert ask('{ device(mac: "00:00:00:00:00:01") { name } }')["data"] == {"device": None}
+    found = ask('{ devices(search: "lap") { totalCount } a: devices(connected: true) { nodes { mac } } }')["data"]
+    assert found == {"devices": {"totalCount": 0}, "a": {"nodes": [{"mac": MAC}]}}
+
+
+def test_events_are_read_off_the_two_ends(ask: Ask) -> None:
+    """Each seen end in the period is an event; totals count what the lists hold."""
+    create(ask, startTime="2025-08-19T10:00", endTime="2025-08-19T11:00", eventTypeConn="New Device")
+    create(ask, startTime="2025-08-10T10:00", endTime="2025-08-19T12:00", eventTypeDisc="Device Down")
+    create(ask, startTime="2025-08-19T13:00", endTime=..., eventTypeDisc="<missing event>")
+    create(ask, startTime="2025-08-18T13:00", endTime="2025-08-19T14:00", eventTypeConn="VOIDED - Connected")
+    create(ask, startTime="2025-08-01T13:00", endTime="2025-08-02T14:00")
+    query = """query($t: SessionEventType) { sessionEvents(type: $t, first: 100) {
+        totalCount nodes { eventType occurredAt } } }"""
+    answer = {
+        t: ask(query, t=t)["data"]["sessionEvents"] for t in ("ALL", "SESSIONS", "MISSING", "VOIDED", "NEW", "DOWN")
+    }
+    assert [(n["eventType"], n["occurredAt"][8:16]) for n in answer["ALL"]["nodes"]] == [
+        ("Disconnected", "19T14:00"),
+        ("Connected", "19T13:00"),
+        ("Device Down", "19T12:00"),
+        ("Disconnected", "19T11:00"),
+        ("New Device", "19T10:00"),
+        ("VOIDED - Connected", "18T13:00"),
+    ]
+    totals = ask("{ sessionTotals { all sessions missing voided new down } }")["data"]["sessionTotals"]
+    assert totals == {"all": 6, "sessions": 4, "missing": 1, "voided": 1, "new": 1, "down": 1}
+    assert {t.lower(): found["totalCount"] for t, found in answer.items()} == totals
+    assert {t.lower(): len(found["nodes"]) for t, found in answer.items()} == totals
+
+
+def test_the_calendar_estimates_an_end_that_was_never_seen(ask: Ask) -> None:
+    """From the device's neighbouring session, at most an hour away."""
+    create(ask, startTime="2025-08-01T08:00", endTime="2025-08-01T09:30")
+    create(ask, startTime=None, eventTypeConn="<missing event>", endTime="2025-08-01T10:00")
+    create(ask, startTime="2025-08-01T11:00", endTime=..., eventTypeDisc="<missing event>")
+    create(ask, startTime="2025-08-01T11:20", endTime="2025-08-01T11:30")
+    create(ask, startTime="2025-08-01T15:00", endTime=..., eventTypeDisc="<missing event>")
+    query = '{ sessionCalendar(start: "2025-08-01", end: "2025-08-01") { start end color tooltip className title } }'
+    entries = ask(query)["data"]["sessionCalendar"]
+    assert [(e["start"][11:16], e["end"][11:16], e["color"]) for e in entries] == [
+        ("08:00", "09:30", "#00a659"),
+        ("09:30", "10:00", "#f39c12"),
+        ("11:00", "11:20", "#f39c12"),
+        ("11:20", "11:30", "#00a659"),
+        ("15:00", "16:00", "#f39c12"),
+    ]
+    assert entries[1]["tooltip"] == "Connection: <missing event>\nDisconnection: 2025-08-01 10:00\nIP: 192.168.1.10"
+
+
+@pytest.mark.parametrize(
+    ("query", "statements"),
+    [
+        ("{ sessions { nodes { id mac ip state durationSeconds info } } }", 1),
+        ("{ sessions { totalCount nodes { id device { name owner } } } }", 3),
+        ("{ sessions { nodes { device { name isConnected firstSeen lastSeen } } } }", 3),
+        ('{ sessionCalendar(start: "2025-08-01", end: "2025-08-31") { session { id device { name } } } }', 2),
+        ('{ deviceSessions(mac: "AA:BB:CC:DD:EE:00", period: "1 year") { id } }', 1),
+        ("{ sessionEvents { nodes { session { device { name } } } } }", 2),
+        ("{ sessionTotals { all down } }", 1),
+        ("{ devices { nodes { mac name isConnected lastSeen } } }", 2),
+    ],
+)
+def test_a_list_takes_the_same_few_statements_however_long_it_is(
+    ask: Ask, context: Context, monkeypatch: pytest.MonkeyPatch, query: str, statements: int
+) -> None:
+    """No statement for each row: what the rows ask for is gathered."""
+    for n in range(20):
+        create(ask, mac=f"AA:BB:CC:DD:EE:{n:02X}", startTime="2025-08-19T10:00", endTime="2025-08-19T11:00")
+    asked: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*args: Any, **kw: Any) -> sqlite3.Connection:
+        connection = connect(*args, **kw)
+        connection.set_trace_callback(lambda sql: asked.append(sql) if sql.lstrip().startswith("SELECT") else None)
+        return connection
+
+    monkeypatch.setattr("storage.sqlite.sqlite3.connect", traced)
+    # The store's readers have connected already; forgetting that, they connect anew, traced.
+    monkeypatch.setattr(context.store, "_local", threading.local())
+    assert "errors" not in ask(query)
+    assert len(asked) == statements, asked
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{" + " ".join(f"a{n}: __typename" for n in range(31)) + "}",
+        "{ __typename" + " __typename" * 100_000 + "}",
+    ],
+)
+def test_a_query_too_complex_is_refused_as_such(ask: Ask, query: str) -> None:
+    """Too many aliases, too long: the code says it."""
+    assert ask(query)["errors"][0]["extensions"]["code"] == "QUERY_TOO_COMPLEX"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ['{ sessions(after: "x") { totalCount } }', '{ sessions(first: 1, last: 1) { totalCount } }', "{ sessions(first: -1) {"
+     " totalCount } }", "{ sessions(first: 10001) { totalCount } }", '{ node(id: "1") { id } }', "{ nope }", "{", "",
+     '{ sessionCalendar(start: "2025-08-02", end: "2025-08-01") { start } }', '{ devices(after: "x") { totalCount } }',
+     '{ sessionEvents(after: "NEW.1.1.1") { totalCount } }', '{ deviceSessions(mac: "%s", period: "soon") { id } }' % MAC],
+)  # fmt: skip
+def test_every_mistake_carries_a_code(context: Context, query: str) -> None:
+    """A client can tell its own mistake from the server's, without a traceback in sight."""
+    answer = TestClient(GraphQLDoor(context)).post("/", json={"query": query})
+    assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "Traceback" not in answer.text
+
+
+def test_the_cause_of_a_failure_stays_in_the_log(
+    context: Context, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client learns that the server failed, not how."""
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(type(context.store), "fetch", fail)
+    answer = TestClient(GraphQLDoor(context)).post("/", json={"query": "{ sessions { nodes { id } } }"})
+    assert answer.json()["errors"][0]["extensions"] == {"code": "INTERNAL_SERVER_ERROR"}
+    assert "secret" not in answer.text
+    assert "secret detail" in caplog.text

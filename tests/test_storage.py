@@ -1,0 +1,223 @@
+"""The store keeps what it acknowledged, and only that."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateTable
+from sqlmodel import SQLModel
+
+from storage import changes, sessions
+from storage.errors import StoreUnavailableError, StoreUnusableError
+from storage.migrations import migrate
+from storage.sqlite import Store, Transaction
+from storage.tables import DAY, HOUR, MISSING
+
+ROW: dict[str, Any] = {
+    "mac": "AA:BB:CC:DD:EE:FF",
+    "ip": "10.0.0.1",
+    "connected_at": 0,
+    "disconnected_at": None,
+    "connection_event": "Connected",
+    "disconnection_event": None,
+    "info": "",
+}
+
+
+def inserting(*identities: int, **changed: Any) -> Callable[[Transaction], int]:
+    """A change that inserts sessions with these ids."""
+    return lambda transaction: transaction.execute_many(
+        changes.insert_session(), [ROW | changed | {"id": identity} for identity in identities]
+    )
+
+
+def held(path: Path) -> list[int]:
+    """The ids that the table holds, read over a new connection."""
+    connection = sqlite3.connect(path)
+    ids = [row[0] for row in connection.execute("SELECT id FROM session ORDER BY id")]
+    connection.close()
+    return ids
+
+
+def test_a_write_that_fails_in_a_group_fails_alone(path: Path) -> None:
+    """Its neighbours in the same commit are stored, and nothing of its own is."""
+
+    async def main() -> list[Any]:
+        store = Store(path)
+        writes = [store.write(inserting(n, n) if n == 5 else inserting(n)) for n in range(10)]
+        answers = await asyncio.gather(*writes, return_exceptions=True)
+        await store.close()
+        return answers
+
+    answers = asyncio.run(main())
+    assert isinstance(answers.pop(5), sqlite3.IntegrityError)
+    assert answers == [1] * 9
+    assert held(path) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+
+
+def test_what_was_submitted_before_the_close_is_stored(path: Path) -> None:
+    """Closing waits for the writes that were accepted."""
+
+    async def main() -> None:
+        store = Store(path)
+        writes = [asyncio.ensure_future(store.write(inserting(n))) for n in range(2000)]
+        await asyncio.sleep(0)
+        await store.close()
+        await asyncio.gather(*writes)
+
+    asyncio.run(main())
+    assert held(path) == list(range(2000))
+
+
+def test_a_store_that_cannot_be_written_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another process holds the write lock for too long, a write is refused whole, and the next one works."""
+    monkeypatch.setattr("storage.sqlite.BUSY_MS", 50)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def main() -> None:
+        store = Store(path)
+        with pytest.raises(StoreUnavailableError, match="locked"):
+            await store.write(inserting(1))
+        assert await store.fetch(sessions.any_session(), {}) == []
+        other.execute("ROLLBACK")
+        await store.write(inserting(2))
+        await store.close()
+
+    asyncio.run(main())
+    other.close()
+    assert held(path) == [2]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"connected_at": None},
+        {"disconnected_at": -1, "disconnection_event": "Disconnected"},
+        {"connected_at": None, "disconnected_at": 5, "disconnection_event": "Disconnected"},
+        {"connection_event": MISSING},
+        {"disconnected_at": 5},
+        {"disconnection_event": "Disconnected"},
+    ],
+)
+def test_the_database_itself_refuses_what_cannot_be(path: Path, wrong: dict[str, Any]) -> None:
+    """No end before its start, none without any end, no event without its time."""
+
+    async def main() -> None:
+        store = Store(path)
+        with pytest.raises(sqlite3.IntegrityError):
+            await store.write(inserting(1, **wrong))
+        await store.close()
+
+    asyncio.run(main())
+    assert held(path) == []
+
+
+def test_migrations_make_the_tables_that_the_program_expects(path: Path) -> None:
+    """Nothing is left for a migration to do, checks and generated columns included."""
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+    engine.dispose()
+    migrated = sqlite3.connect(path)
+    declared = sqlite3.connect(":memory:")
+    for table in SQLModel.metadata.sorted_tables:
+        declared.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
+    rows = [(ROW | changed) for changed in STAYS]
+    shown = []
+    for connection in (migrated, declared):
+        for n, row in enumerate(rows):
+            values = row | {"id": n}
+            names = ", ".join(values)
+            connection.execute(f"INSERT INTO session ({names}) VALUES (:{', :'.join(values)})", values)
+        shown.append(connection.execute("SELECT state, starts_at, span FROM session ORDER BY id").fetchall())
+        connection.close()
+    assert shown[0] == shown[1]
+
+
+STAYS: list[dict[str, Any]] = [
+    {},
+    *({"disconnected_at": span, "disconnection_event": "Disconnected"} for span in (0, HOUR, HOUR + 1, DAY, 8 * DAY)),
+    {"connected_at": None, "connection_event": MISSING, "disconnected_at": 7, "disconnection_event": "Disconnected"},
+    {"disconnection_event": MISSING},
+]
+
+
+@pytest.mark.parametrize("content", [b"no database at all, but long enough to be taken for one" * 20, b"\0" * 5000])
+def test_what_is_not_a_database_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    """And left as it was."""
+    file = tmp_path / "notes.txt"
+    file.write_bytes(content)
+    with pytest.raises(StoreUnusableError, match="cannot be used as a database"):
+        migrate(file)
+    assert file.read_bytes() == content
+
+
+def test_a_database_of_a_newer_release_is_left_alone(path: Path) -> None:
+    """An unknown revision is refused, not guessed at."""
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StoreUnusableError, match="newer release"):
+        migrate(path)
+
+
+Stay = tuple[int, int | None, bool]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    stays=st.lists(
+        st.tuples(st.integers(0, 60), st.one_of(st.none(), st.integers(0, 60)), st.booleans()), min_size=1, max_size=25
+    ),
+    windows=st.lists(st.tuples(st.integers(0, 70), st.integers(0, 20)), min_size=1, max_size=8),
+    unit=st.sampled_from([HOUR // 3, HOUR, 6 * HOUR, 2 * DAY]),
+)
+def test_overlaps_are_those_of_a_naive_model(
+    tmp_path_factory: pytest.TempPathFactory, stays: list[Stay], windows: list[tuple[int, int]], unit: int
+) -> None:
+    """The span classes find just the sessions that a scan of them all finds, whatever their lengths."""
+    path = tmp_path_factory.mktemp("overlap") / "a.db"
+    migrate(path)
+    now = 65 * unit
+    rows, spans = [], []
+    for n, (start, length, missing) in enumerate(stays):
+        began = start * unit
+        if length is None:  # open, or never seen to end
+            rows.append(ROW | {"id": n, "connected_at": began, "disconnection_event": MISSING if missing else None})
+            spans.append((began, began if missing else max(now, began)))
+        else:
+            ended = (start + length) * unit
+            rows.append(
+                ROW | {"id": n, "connected_at": began, "disconnected_at": ended, "disconnection_event": "Disconnected"}
+            )
+            spans.append((began, ended))
+
+    async def main() -> None:
+        store = Store(path)
+        await store.write(lambda transaction: transaction.execute_many(changes.insert_session(), rows))
+        for since, length in windows:
+            window = {"since": since * unit, "until": (since + length) * unit, "now": now}
+            naive = {
+                n
+                for n, (began, ended) in enumerate(spans)
+                if began < window["until"] and (ended > window["since"] or began >= window["since"])
+            }
+            for conditions in ({"overlapping"}, {"overlapping", "mac"}):
+                question = sessions.sessions(frozenset(conditions))  # type: ignore[arg-type]
+                found = await store.fetch(question, window | {"mac": ROW["mac"]})
+                assert {row[1] for row in found} == naive
+                assert len(found) == len(naive)
+        await store.close()
+
+    asyncio.run(main())

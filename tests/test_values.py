@@ -1,0 +1,130 @@
+"""Values are parsed once, at the resolvers' door."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from ipaddress import ip_address
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from resolvers.clock import Clock, parse_period, utc
+from resolvers.values import parse_ip, parse_mac
+
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo"]
+
+
+@given(st.binary(min_size=6, max_size=6), st.sampled_from([":", "-", ".", ""]), st.booleans())
+def test_every_notation_of_a_mac_is_the_same_mac(raw: bytes, separator: str, upper: bool) -> None:
+    """Colons, dashes, dots or nothing, in either case: one canonical address."""
+    canonical = raw.hex(":").upper()
+    written = raw.hex() if not separator else raw.hex(separator, 2 if separator == "." else 1)
+    assert parse_mac(written.upper() if upper else written) == canonical
+
+
+@given(st.text(max_size=20))
+@example("AA:BB:CC:DD:EE:F")
+@example("AA:BB:CC:DD:EE-FF")
+@example("AABBCCDDEEFF\n")
+@example("\uff21A:BB:CC:DD:EE:FF")
+def test_nothing_else_is_a_mac(text: str) -> None:
+    """What is not twelve hexadecimal digits in a known notation is refused."""
+    if re.sub("[:.-]", "", text).isalnum() and len(re.sub("[^0-9a-fA-F]", "", text)) == 12 and text.isascii():
+        return
+    with pytest.raises(ValueError, match="is not a MAC address; write it as"):
+        parse_mac(text)
+
+
+@given(st.ip_addresses())
+def test_an_ip_is_kept_in_canonical_form(address: object) -> None:
+    """IPv6 written out in full is the address that its short form is."""
+    canonical = str(address)
+    assert parse_ip(canonical) == canonical
+    assert parse_ip(ip_address(canonical).exploded) == canonical
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4/24", "fe80::1%eth0", " ::1"]
+)
+def test_nothing_else_is_an_ip(text: str) -> None:
+    """Networks, zones, and octal-looking parts are refused."""
+    with pytest.raises(ValueError, match="is not an IP address"):
+        parse_ip(text)
+
+
+@given(st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1)), st.sampled_from(ZONES))
+@example(datetime(2025, 3, 30, 2, 30), "Europe/Berlin")
+@example(datetime(2025, 10, 26, 2, 30), "Europe/Berlin")
+def test_wall_clock_times_read_back_as_written_or_are_refused(wall: datetime, name: str) -> None:
+    """A time that the zone's clocks skip is refused; every other reads back, as the first where it occurs twice."""
+    zone = ZoneInfo(name)
+    clock = Clock(zone)
+    candidates = {
+        moment
+        for hours in range(-16, 17)
+        for quarter in (0, 15, 30, 45)
+        if (moment := wall.replace(tzinfo=UTC) + timedelta(hours=hours, minutes=quarter))
+        .astimezone(zone)
+        .replace(tzinfo=None)
+        == wall
+    }
+    if candidates:
+        assert utc(clock.parse(wall.isoformat())) == min(candidates)
+    else:
+        with pytest.raises(ValueError, match="skip it; add an offset"):
+            clock.parse(wall.isoformat())
+
+
+@given(st.dates(date(1995, 1, 1), date(2037, 1, 1)), st.sampled_from([*ZONES, "Asia/Beirut"]))
+@example(date(2018, 11, 4), "America/Sao_Paulo")
+def test_days_tile_time(day: date, name: str) -> None:
+    """Where a day ends the next begins, and just its own instants fall on it, with 23, 24 or 25 hours."""
+    clock = Clock(ZoneInfo(name))
+    window = clock.day(day)
+    assert window.until == clock.day(day + timedelta(days=1)).since
+    assert clock.local(window.since).date() == day
+    assert clock.local(window.since - 1).date() == day - timedelta(days=1)
+    assert clock.local(window.until - 1).date() == day
+
+
+@pytest.mark.parametrize(
+    ("text", "since"),
+    [
+        ("7 days", "2025-03-24T12:00:00"),
+        ("1 DAY", "2025-03-30T12:00:00"),
+        ("P7D", "2025-03-24T12:00:00"),
+        ("1 month", "2025-02-28T12:00:00"),
+        ("2 weeks", "2025-03-17T12:00:00"),
+        ("1 year", "2024-03-31T12:00:00"),
+        ("90 Minutes", "2025-03-31T10:30:00"),
+        ("PT1H30M", "2025-03-31T10:30:00"),
+        ("P1Y2M3DT4H", "2024-01-28T08:00:00"),
+    ],
+)
+def test_a_period_reaches_back_by_what_it_says(text: str, since: str) -> None:
+    """Months and years are steps on the calendar; the rest is time that passes."""
+    now = datetime(2025, 3, 31, 12, tzinfo=UTC)
+    clock = Clock(ZoneInfo("UTC"), time=lambda: int(now.timestamp()) * 1_000_000)
+    assert utc(clock.last(parse_period(text)).since) == datetime.fromisoformat(since).replace(tzinfo=UTC)
+
+
+@given(st.text(max_size=12))
+@example("7")
+@example("days")
+@example("0 days")
+@example("-1 days")
+@example("1.5 days")
+@example("P")
+@example("PT")
+@example("P1H")
+@example("7 fortnights")
+@example("99999999999 days")
+def test_what_is_not_a_period_is_refused(text: str) -> None:
+    """Nothing is quietly taken for another period."""
+    if re.fullmatch(r"\s*[1-9]\d*\s+(minute|hour|day|week|month|year)s?\s*", text, re.ASCII | re.IGNORECASE):
+        return
+    if re.fullmatch(r"P(\d+[YMWD])*(T(\d+[HMS])+)?", text, re.ASCII) and re.search("[1-9]", text):
+        return
+    with pytest.raises(ValueError, match=r"period|reaches back"):
+        parse_period(text)
