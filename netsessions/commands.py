@@ -58,7 +58,9 @@ def _with_store(settings: Settings, work: Callable[[Context], Awaitable[T]]) -> 
 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--timezone", "zone", type=_Zone(), help="Zone of the file's local times.  [default: the server's TIMEZONE]")
+@click.option(
+    "--timezone", "zone", type=_Zone(), help="Zone of the file's local times.  [default: the server's TIMEZONE]"
+)
 @click.option("--dry-run", is_flag=True, help="Read and count everything, and store nothing.")
 @settings_options("database_url")
 def import_command(settings: Settings, file: Path, zone: ZoneInfo | None, dry_run: bool) -> None:
@@ -66,7 +68,8 @@ def import_command(settings: Settings, file: Path, zone: ZoneInfo | None, dry_ru
 
     FILE is only read. A second import of the same file adds nothing.
     """
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Sessions", total=None)
 
         async def work(context: Context) -> Report:

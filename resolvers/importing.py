@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -240,7 +239,7 @@ async def import_file(
         except asyncio.CancelledError:
             # The store carries through what is begun: tell the change to give up, before the source is closed under it.
             stopped.set()
-            await asyncio.wait([writing])
+            await asyncio.gather(writing, return_exceptions=True)
             raise
     if not dry_run:
         context.on_written(report.imported + report.completed)

@@ -95,7 +95,9 @@ class Source:
             connection.execute("BEGIN")
             sessions, devices = self._layout("Sessions", (_FIRST, _SECOND)), self._layout("Devices", _DEVICES)
             if sessions is None:
-                raise SourceError(f"{path} is not a database of NetAlertX or Pi.Alert: it has no table of their sessions.")
+                raise SourceError(
+                    f"{path} is not a database of NetAlertX or Pi.Alert: it has no table of their sessions."
+                )
             self.local_time = sessions is _FIRST
             self.count: int = connection.execute("SELECT count(*) FROM Sessions").fetchone()[0]
         connection.text_factory = bytes

@@ -291,7 +291,7 @@ def test_a_list_takes_the_same_few_statements_however_long_it_is(
     connect = sqlite3.connect
 
     def traced(*args: Any, **kw: Any) -> sqlite3.Connection:
-        connection = connect(*args, **kw)
+        connection: sqlite3.Connection = connect(*args, **kw)
         connection.set_trace_callback(lambda sql: asked.append(sql) if sql.lstrip().startswith("SELECT") else None)
         return connection
 

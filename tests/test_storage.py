@@ -134,13 +134,13 @@ def test_migrations_make_the_tables_that_the_program_expects(path: Path) -> None
         declared.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
     rows = [(ROW | changed) for changed in STAYS]
     shown = []
-    for connection in (migrated, declared):
+    for database in (migrated, declared):
         for n, row in enumerate(rows):
             values = row | {"id": n}
             names = ", ".join(values)
-            connection.execute(f"INSERT INTO session ({names}) VALUES (:{', :'.join(values)})", values)
-        shown.append(connection.execute("SELECT state, starts_at, span FROM session ORDER BY id").fetchall())
-        connection.close()
+            database.execute(f"INSERT INTO session ({names}) VALUES (:{', :'.join(values)})", values)
+        shown.append(database.execute("SELECT state, starts_at, span FROM session ORDER BY id").fetchall())
+        database.close()
     assert shown[0] == shown[1]
 
 
@@ -213,8 +213,9 @@ def test_overlaps_are_those_of_a_naive_model(
                 for n, (began, ended) in enumerate(spans)
                 if began < window["until"] and (ended > window["since"] or began >= window["since"])
             }
-            for conditions in ({"overlapping"}, {"overlapping", "mac"}):
-                question = sessions.sessions(frozenset(conditions))  # type: ignore[arg-type]
+            both: tuple[set[sessions.Condition], ...] = ({"overlapping"}, {"overlapping", "mac"})
+            for conditions in both:
+                question = sessions.sessions(frozenset(conditions))
                 found = await store.fetch(question, window | {"mac": ROW["mac"]})
                 assert {row[1] for row in found} == naive
                 assert len(found) == len(naive)

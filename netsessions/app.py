@@ -1,0 +1,117 @@
+"""The composition root: opens the store and puts identity, doors and pages around it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from netsessions import pages
+from netsessions.identity import RequireToken
+from netsessions.observe import Metrics, Observe
+from netsessions.settings import Settings
+from resolvers.clock import Clock
+from resolvers.context import Context
+from rest_compat.door import rest_door
+from rest_compat.errors import failure
+from rest_compat.openapi import document
+from schema.door import GraphQLDoor
+from schema.errors import unauthenticated
+from storage.errors import StoreUnavailableError
+from storage.migrations import migrate
+from storage.sessions import any_session
+from storage.sqlite import Store
+
+HEALTH_SECONDS = 2  # a store that takes longer for one row serves nobody
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("netsessions")
+
+
+@asynccontextmanager
+async def running_app(settings: Settings, token: str) -> AsyncIterator[Starlette]:
+    """The app over an open store, which is closed with it; raises `StoreUnusableError` and OSError.
+
+    Not a lifespan: the doors are made of an open store, and a store that cannot be opened is the operator's to hear of in
+    a sentence, where a web server would print the traceback of a failed lifespan.
+    """
+    path = settings.database_path
+    path.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    await asyncio.to_thread(migrate, path)
+    store = Store(path)
+    try:
+        metrics = Metrics()
+        yield build(Context(store, Clock(settings.zone), metrics.written.inc), token, metrics)
+    finally:
+        await store.close()
+
+
+def build(context: Context, token: str, metrics: Metrics) -> Starlette:
+    """Every path of the server. It neither opens nor closes anything."""
+    described = document()
+
+    async def health(_: Request) -> Response:
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await context.store.fetch(any_session(), {})
+        except (TimeoutError, StoreUnavailableError) as cause:
+            log.warning("store unavailable", cause=str(cause) or "no answer in time")
+            message = "The store does not answer; the log has the cause."
+            return JSONResponse({"status": "unavailable", "message": message}, 503)
+        return JSONResponse({"status": "ok"})
+
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(described)
+
+    async def exposition(_: Request) -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def nothing(_: Request) -> Response:
+        raise HTTPException(404)
+
+    identity = Middleware(RequireToken, token, _unauthorized)
+    app = Starlette(
+        routes=[
+            Route("/graphql", RequireToken(GraphQLDoor(context), token, unauthenticated)),
+            Mount("/sessions", rest_door(context), middleware=[identity]),
+            Route("/sessions", nothing, middleware=[identity]),
+            Route("/metrics", exposition, middleware=[identity]),
+            Route("/health", health),
+            Route("/openapi.json", openapi),
+            Route("/docs", pages.docs),
+            Mount("/docs/assets", pages.docs_assets),
+            Route("/graphiql", pages.graphiql),
+        ],
+        middleware=[Middleware(Observe, metrics)],
+        exception_handlers={HTTPException: _refused},
+    )
+    # A client that follows a redirect repeats a POST as a GET, and may leave its token behind.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _unauthorized() -> Response:
+    message = "A token is needed: send it as Authorization: Bearer <API_TOKEN>."
+    return failure(401, message, "unauthorized", {"WWW-Authenticate": "Bearer"})
+
+
+async def _refused(request: Request, refusal: Exception) -> Response:
+    """What no door answered, as JSON too."""
+    assert isinstance(refusal, HTTPException)  # noqa: S101, for the type checker
+    headers = dict(refusal.headers or {})
+    match refusal.status_code:
+        case 404:
+            return failure(404, "There is nothing at this path; /docs and /graphiql show what there is.", "not_found")
+        case 405:
+            headers.setdefault("Allow", "GET, HEAD")  # files of a page say nothing of it themselves
+            message = f"This path cannot be asked with {request.method[:20]}; use {headers['Allow']}."
+            return failure(405, message, "method_not_allowed", headers)
+    name = HTTPStatus(refusal.status_code).name.lower()
+    return failure(refusal.status_code, refusal.detail, name, headers)

@@ -1,0 +1,91 @@
+"""The command line: starts the server, prints the schema, and carries the other commands."""
+
+import asyncio
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+import click
+import uvicorn
+from uvicorn.loops.auto import auto_loop_factory
+
+from netsessions.app import running_app
+from netsessions.commands import demo_command, import_command
+from netsessions.observe import configure_logging
+from netsessions.settings import Settings, settings_options, token_for
+from schema import sdl
+from storage.errors import StoreUnusableError
+
+GRACE_SECONDS = 30  # for requests under way when the server is told to stop
+
+
+@click.group()
+@click.version_option(package_name="netsessions")
+def main() -> None:
+    """Records when devices connect to and disconnect from a network, and answers who was there when."""
+
+
+main.add_command(import_command)
+main.add_command(demo_command)
+
+
+@main.command()
+@settings_options("graphql_port", "host", "api_token", "database_url", "timezone", "log_level")
+def serve(settings: Settings) -> None:
+    """Start the server."""
+    configure_logging(settings.log_level)
+    # uvicorn drains on these signals and then raises them again; by default that would end in an exit code other than 0.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, _exit)
+    try:
+        token, kept = token_for(settings)
+        if kept is not None:
+            click.echo(f"Token: in {kept}")
+        with _listen(settings) as listener, asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            runner.run(_serve(settings, token, listener))
+    except StoreUnusableError as problem:
+        raise click.ClickException(str(problem)) from None
+    except OSError as problem:
+        raise click.ClickException(
+            f"{settings.database_path.absolute().parent} cannot be used as the data folder ({problem.strerror}); "
+            "name another file in DATABASE_URL."
+        ) from None
+
+
+async def _serve(settings: Settings, token: str, listener: socket.socket) -> None:
+    async with running_app(settings, token) as app:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"http://{host}:{settings.graphql_port}"
+        click.echo(f"GraphiQL: {address}/graphiql\nREST:     {address}/docs\nGraphQL:  {address}/graphql")
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        await uvicorn.Server(config).serve([listener])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Takes the port before anything is opened; one that is taken becomes a sentence."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.graphql_port), family=family, backlog=2048)
+    except OSError as problem:
+        raise click.ClickException(
+            f"Port {settings.graphql_port} of {settings.host} cannot be listened on ({problem.strerror}); "
+            "set GRAPHQL_PORT or HOST to another."
+        ) from None
+
+
+def _exit(*_: object) -> NoReturn:
+    sys.exit(0)
+
+
+@main.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    click.echo(sdl(), nl=False)

@@ -1,0 +1,157 @@
+"""What an operator can set, by flag, environment or .env, and the token that is made where none is set."""
+
+import os
+import re
+import secrets
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SQLITE = "sqlite:///"
+_TOKEN = re.compile(r"[\x21-\x7e]{8,}", re.ASCII)  # what a header can carry, and not guessed by hand
+
+
+def _default_url() -> str:
+    return f"{SQLITE}{user_data_path('netsessions') / 'netsessions.db'}"
+
+
+class Settings(BaseSettings):
+    """Every setting; its name in capitals is the variable. A flag wins over the environment, that over .env."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore")
+
+    graphql_port: int = Field(20212, ge=1, le=65535, description="TCP port of both doors.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every IPv4 address.")
+    api_token: SecretStr | None = Field(
+        None,
+        description="Token that clients send, at least 8 characters; made and kept in a file where none is given. "
+        "As a flag it is visible to everyone who can list processes.",
+    )
+    database_url: str = Field(
+        default_factory=_default_url,
+        description="File of the sessions, as sqlite:///relative.db or sqlite:////absolute/path.db; "
+        "without it in the user's data folder.",
+    )
+    timezone: str = Field("UTC", description="IANA name of the zone of times without an offset, as in Europe/Berlin.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severity that is logged: debug, info, warning or error."
+    )
+
+    @field_validator("api_token")
+    @classmethod
+    def _token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is None or not token.get_secret_value():
+            return None
+        if not _TOKEN.fullmatch(token.get_secret_value()):
+            raise ValueError("must be at least 8 visible ASCII characters without blanks")
+        return token
+
+    @field_validator("database_url")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        # The value is not repeated: the URL of another database may hold a password.
+        path = url.removeprefix(SQLITE)
+        if path == url:
+            raise ValueError("must be a file, as in sqlite:///netsessions.db; other databases are not served")
+        if not path or path.endswith("/") or path.startswith(":memory:"):
+            raise ValueError("must name a file, as in sqlite:///netsessions.db; a database in memory is not served")
+        if re.search(r"[?\x00]", path):
+            raise ValueError("must be a plain path after sqlite:///, without parameters")
+        return url
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
+            raise ValueError(f"{name[:100]!r} is not an IANA time zone such as Europe/Berlin") from None
+        return name
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _level(cls, level: object) -> object:
+        return level.lower() if isinstance(level, str) else level
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.database_url.removeprefix(SQLITE))
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of times without an offset."""
+        return ZoneInfo(self.timezone)
+
+
+def settings_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Gives a click command a flag for each named setting, and its function the `settings` made of them."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def with_settings(**arguments: Any) -> Any:
+            flags = {name: arguments.pop(name) for name in names}
+            given = {name: value for name, value in flags.items() if value is not None}
+            return command(settings=_read(given, names), **arguments)
+
+        decorated: Callable[..., Any] = with_settings
+        for name in reversed(names):
+            decorated = click.option(_flag(name), name, metavar=name.upper(), help=_help(name))(decorated)
+        return decorated
+
+    return decorate
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _help(name: str) -> str:
+    field = Settings.model_fields[name]
+    default = "" if field.default_factory or field.default is None else f"; default: {field.default}"
+    return f"{field.description}  [env: {name.upper()}{default}]"
+
+
+def _read(given: dict[str, Any], flags: tuple[str, ...]) -> Settings:
+    try:
+        return Settings(**given)
+    except ValidationError as refused:
+        # Only the reason is shown: the input may be the token.
+        error = refused.errors(include_input=False, include_url=False)[0]
+        name = str(error["loc"][0])
+        flag = f" ({_flag(name)})" if name in flags else ""
+        reason = error["msg"].removeprefix("Value error, ")
+        raise click.UsageError(f"{name.upper()}{flag}: {reason}.") from None
+
+
+def token_for(settings: Settings) -> tuple[str, Path | None]:
+    """The token that clients must send and, where it was not given, the file that keeps it.
+
+    Makes the data folder and the file where they are missing; raises OSError, or ClickException for a damaged file.
+    """
+    if settings.api_token is not None:
+        return settings.api_token.get_secret_value(), None
+    kept = settings.database_path.absolute().parent / "api_token"
+    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        # Exclusive, with its mode from the first moment: nobody reads it in between, and no start replaces it.
+        descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        token = kept.read_text(encoding="ascii", errors="replace").strip()
+        if not _TOKEN.fullmatch(token):
+            raise click.ClickException(
+                f"{kept} holds no token of at least 8 visible ASCII characters; delete it to have one made, "
+                "or set API_TOKEN."
+            ) from None
+        return token, kept
+    token = secrets.token_urlsafe(32)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(token + "\n")
+    return token, kept

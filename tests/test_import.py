@@ -1,0 +1,433 @@
+"""What NetAlertX or Pi.Alert recorded comes in whole, once, and their file stays as it was."""
+
+import asyncio
+import hashlib
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from netsessions.commands import demo_command, import_command
+from resolvers.clock import Clock, utc
+from resolvers.context import Context
+from resolvers.demo import NotEmptyError, make_demo
+from resolvers.importing import Report, import_file
+from storage.migrations import migrate
+from storage.netalertx import SourceError
+from storage.sqlite import Store
+from tests.conftest import NOW, at
+
+Rows = Callable[[], list[tuple[Any, ...]]]
+
+FIRST = (
+    "ses_MAC STRING, ses_IP STRING, ses_EventTypeConnection STRING, ses_DateTimeConnection DATETIME, "
+    "ses_EventTypeDisconnection STRING, ses_DateTimeDisconnection DATETIME, ses_StillConnected BOOLEAN, "
+    "ses_AdditionalInfo STRING"
+)
+SECOND = (
+    "sesMac STRING, sesIp STRING, sesEventTypeConnection STRING, sesDateTimeConnection DATETIME, "
+    "sesEventTypeDisconnection STRING, sesDateTimeDisconnection DATETIME, sesStillConnected BOOLEAN, "
+    "sesAdditionalInfo STRING"
+)
+NETALERTX = "devMac STRING, devName STRING, devOwner STRING"
+PI_ALERT = "dev_MAC STRING, dev_Name STRING, dev_Owner STRING"
+GENERATIONS = [(FIRST, NETALERTX), (SECOND, NETALERTX), (FIRST, PI_ALERT)]
+
+A, B, C = "aa:bb:cc:00:00:01", "aa:bb:cc:00:00:02", "aa:bb:cc:00:00:03"
+IP = "192.168.1.10"
+MISSING = "<missing event>"
+T1, T2 = "2025-08-01 10:00:00", "2025-08-01 12:00:00"
+COMPLETE = (A, IP, "New Device", T1, "Device Down", T2, 0, "")
+OPEN = (B, IP, "Connected", T1, None, None, 1, 42)
+NO_START = (A, IP, MISSING, None, "Disconnected", "2025-08-02 10:00:00.25", 0, None)
+NO_END = (A, IP, "Connected", "2025-08-03T10:00:00+02:00", MISSING, None, 0, "x")
+EVERY_KIND = [COMPLETE, OPEN, NO_START, NO_END]
+NAMES = [(A, "Phone", "Ada"), (B, "(unknown)", ""), (C, 1234, "(unknown)")]
+
+
+def write(
+    file: Path,
+    sessions: Sequence[tuple[Any, ...]],
+    *,
+    columns: str = SECOND,
+    devices: str = NETALERTX,
+    wal: bool = False,
+) -> Path:
+    """A source as it lies about."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        if wal:
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"CREATE TABLE Sessions ({columns})")
+        connection.execute(f"CREATE TABLE Devices ({devices})")
+        connection.executemany("INSERT INTO Sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", sessions)
+        connection.executemany("INSERT INTO Devices VALUES (?, ?, ?)", NAMES)
+    return file
+
+
+def take(context: Context, file: Path, zone: str | None = None, *, dry_run: bool = False) -> Report:
+    """Imports; every row that was read must be accounted for."""
+    report = asyncio.run(
+        import_file(context, file, ZoneInfo(zone) if zone else None, dry_run=dry_run, progress=lambda _, __: None)
+    )
+    assert report.read == report.imported + report.completed + report.already_there + report.refused_count
+    return report
+
+
+def without_ids(rows: list[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
+    return {(row[0], *row[2:8]) for row in rows}
+
+
+def device_rows(path: Path) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT mac, name, owner FROM device ORDER BY mac").fetchall()
+
+
+def run(path: Path, command: click.Command, *arguments: str) -> Result:
+    """The command as a user calls it."""
+    return CliRunner().invoke(command, arguments, env={"DATABASE_URL": f"sqlite:///{path}", "TIMEZONE": "UTC"})
+
+
+@pytest.mark.parametrize(("columns", "devices"), GENERATIONS, ids=["first", "second", "pi-alert"])
+def test_every_generation_gives_the_same_sessions(
+    context: Context, path: Path, rows: Rows, tmp_path: Path, columns: str, devices: str
+) -> None:
+    """The same stays come in from each kind of file, with the meaning of their open and missing ends."""
+    report = take(context, write(tmp_path / "source.db", EVERY_KIND, columns=columns, devices=devices))
+    mac_a, mac_b, mac_c = A.upper(), B.upper(), C.upper()
+    assert without_ids(rows()) == {
+        (mac_a, IP, at(T1), at(T2), "New Device", "Device Down", ""),
+        (mac_b, IP, at(T1), None, "Connected", None, "42"),
+        (mac_a, IP, None, at("2025-08-02T10:00:00.25Z"), MISSING, "Disconnected", ""),
+        (mac_a, IP, at("2025-08-03T08:00:00Z"), None, "Connected", MISSING, "x"),
+    }
+    assert (report.imported, report.connected, report.missing_connection, report.missing_disconnection) == (4, 1, 1, 1)
+    assert report.devices_named == 2
+    assert device_rows(path) == [(mac_a, "Phone", "Ada"), (mac_b, None, None), (mac_c, "1234", None)]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ((None, T1, "", T2, 0), ("Connected", "Disconnected", "COMPLETE")),
+        ((MISSING, T1, MISSING, T2, 0), ("Connected", "Disconnected", "COMPLETE")),
+        (("Connected", T1, "Disconnected", T2, 1), ("Connected", "Disconnected", "COMPLETE")),
+        (("Connected", T1, MISSING, None, 1), ("Connected", None, "CONNECTED")),
+        (("Connected", T1, None, None, None), ("Connected", None, "CONNECTED")),
+        (("Connected", T1, "", "", None), ("Connected", None, "CONNECTED")),
+        (("Connected", T1, None, None, 0), ("Connected", MISSING, "MISSING_DISCONNECTION")),
+        (("Connected", T1, "Device Down", None, None), ("Connected", MISSING, "MISSING_DISCONNECTION")),
+        (("Connected", None, None, T2, 0), (MISSING, "Disconnected", "MISSING_CONNECTION")),
+    ],
+)
+def test_an_end_keeps_its_meaning(
+    context: Context, rows: Rows, tmp_path: Path, events: tuple[Any, ...], expected: tuple[Any, ...]
+) -> None:
+    """A time counts more than its event, and an end without a time is open or missing as the file marks it."""
+    take(context, write(tmp_path / "source.db", [(A, IP, *events, "")]))
+    (row,) = rows()
+    assert (row[5], row[6], row[8]) == expected
+
+
+def test_a_second_import_adds_nothing(context: Context, rows: Rows, tmp_path: Path) -> None:
+    """The same file again finds everything already there."""
+    source = write(tmp_path / "source.db", EVERY_KIND)
+    take(context, source)
+    before = rows()
+    report = take(context, source)
+    assert (report.imported, report.completed, report.already_there, report.devices_named) == (0, 0, 4, 0)
+    assert rows() == before
+
+
+@pytest.mark.parametrize(
+    "later", [(B, IP, "Connected", T1, "Disconnected", T2, 0, ""), (B, IP, "Connected", T1, MISSING, None, 0, "")]
+)
+def test_a_later_look_ends_an_open_stay(context: Context, rows: Rows, tmp_path: Path, later: tuple[Any, ...]) -> None:
+    """A stay known as open that the file now knows as ended is completed, and an older file does not open it again."""
+    older, newer = write(tmp_path / "older.db", [OPEN]), write(tmp_path / "newer.db", [later])
+    take(context, older)
+    (before,) = rows()
+    report = take(context, newer)
+    assert (report.imported, report.completed, report.already_there) == (0, 1, 0)
+    (row,) = rows()
+    assert row[:2] == before[:2]
+    assert row[4] == (at(T2) if later[5] else None)
+    assert row[6] == later[4]
+    for file in (older, newer):
+        report = take(context, file)
+        assert (report.imported, report.completed, report.already_there) == (0, 0, 1)
+    assert rows() == [row]
+
+
+def test_a_name_that_a_person_gave_stays(context: Context, path: Path, tmp_path: Path) -> None:
+    """An import fills in what has no name or owner yet, and changes none."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO device VALUES (?, 'Mine', NULL)", (A.upper(),))
+    report = take(context, write(tmp_path / "source.db", []))
+    assert device_rows(path) == [(A.upper(), "Mine", "Ada"), (C.upper(), "1234", None)]
+    assert report.devices_named == 2
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        ("2025-01-10 10:00:00", "2025-01-10 11:00:00", ("2025-01-10T09:00:00Z", "2025-01-10T10:00:00Z")),
+        ("2025-07-10 10:00:00", "2025-07-10 11:00:00", ("2025-07-10T08:00:00Z", "2025-07-10T09:00:00Z")),
+        ("2025-03-30 01:30:00", "2025-03-30 02:30:00", ("2025-03-30T00:30:00Z", "2025-03-30T01:30:00Z")),  # skipped
+        ("2025-10-26 02:50:00", "2025-10-26 02:10:00", ("2025-10-26T00:50:00Z", "2025-10-26T01:10:00Z")),  # repeated
+    ],
+)
+def test_times_of_the_first_generation_are_local(
+    context: Context, rows: Rows, tmp_path: Path, start: str, end: str, expected: tuple[str, str]
+) -> None:
+    """They are read in the zone that is given, and no row is lost to a change of the clocks."""
+    session = (A, IP, "Connected", start, "Disconnected", end, 0, "")
+    take(context, write(tmp_path / "source.db", [session], columns=FIRST), "Europe/Berlin")
+    (row,) = rows()
+    assert (row[3], row[4]) == (at(expected[0]), at(expected[1]))
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin"])
+def test_the_zone_is_the_servers_unless_told(context: Context, rows: Rows, tmp_path: Path) -> None:
+    """Without a zone, local times are in that of the server."""
+    take(context, write(tmp_path / "source.db", [COMPLETE], columns=FIRST))
+    assert [row[3] for row in rows()] == [at("2025-08-01T08:00:00Z")]
+
+
+def test_times_of_the_second_generation_are_utc(context: Context, rows: Rows, tmp_path: Path) -> None:
+    """A zone says nothing about them."""
+    report = take(context, write(tmp_path / "source.db", [COMPLETE]), "Europe/Berlin")
+    assert [row[3] for row in rows()] == [at(T1)]
+    assert report.zone == "UTC"
+
+
+def test_a_refused_row_keeps_nobody_out(context: Context, rows: Rows, tmp_path: Path) -> None:
+    """What cannot become a session is counted under its reason, with examples, and the rest comes in."""
+    bad = [
+        ("Internet", *COMPLETE[1:]),
+        (None, *COMPLETE[1:]),
+        (123, *COMPLETE[1:]),
+        (b"\xff\xfe", *COMPLETE[1:]),
+        (A, "nowhere", *COMPLETE[2:]),
+        (A, IP, "Connected", "x" * 1000, "Disconnected", T2, 0, ""),
+        (A, IP, "Connected", T1, "Disconnected", "2025-02-30 10:00:00", 0, ""),
+        (A, IP, "Connected", None, "Disconnected", None, 0, ""),
+        (A, IP, "Connected", T2, "Disconnected", T1, 0, ""),
+        (A, IP, "e" * 101, T1, "Disconnected", T2, 0, ""),
+        (A, IP, "Connected", T1, "Disconnected", T2, 0, b"\xff"),
+    ]
+    report = take(context, write(tmp_path / "source.db", [*bad, *EVERY_KIND]))
+    assert {reason: refusals.count for reason, refusals in report.refused.items()} == {
+        "no MAC address": 4,
+        "no IP address": 1,
+        "unreadable connection time": 1,
+        "unreadable disconnection time": 1,
+        "neither end has a time": 1,
+        "end before start": 1,
+        "unreadable connection event": 1,
+        "unreadable info": 1,
+    }
+    assert report.refused["no MAC address"].examples == [(1, "'Internet'"), (2, "'None'"), (3, "'123'")]
+    ((rowid, value),) = report.refused["unreadable connection time"].examples
+    assert (rowid, len(value)) == (6, 100)
+    assert report.imported == len(rows()) == 4
+
+
+@pytest.mark.parametrize("beside", ["nothing", "log", "log of a running program"])
+@pytest.mark.parametrize("wal", [False, True])
+def test_the_source_is_not_touched(context: Context, rows: Rows, tmp_path: Path, wal: bool, beside: str) -> None:
+    """Reading changes no byte of the file, puts nothing beside it, and sees what is still in a write-ahead log."""
+    made = write(tmp_path / "made.db", EVERY_KIND, wal=wal)
+    folder = tmp_path / "source ?#%"
+    folder.mkdir()
+    with closing(sqlite3.connect(made)) as running:
+        if beside != "nothing":
+            running.execute("INSERT INTO Sessions SELECT ?, * FROM (SELECT ?, ?, ?, ?, ?, ?, ?)", (C, *COMPLETE[1:]))
+            running.commit()
+        suffixes = {"nothing": [""], "log": ["", "-wal"]}.get(beside, ["", "-wal", "-shm"])
+        for suffix in suffixes:
+            if (part := made.with_name(made.name + suffix)).exists():
+                shutil.copy(part, folder)
+    before = {file.name: hashlib.sha256(file.read_bytes()).digest() for file in folder.iterdir()}
+    assert ("made.db-wal" in before) == (wal and beside != "nothing")
+    take(context, folder / "made.db")
+    after = {file.name: hashlib.sha256(file.read_bytes()).digest() for file in folder.iterdir()}
+    assert set(after) == set(before)
+    assert after["made.db"] == before["made.db"]
+    assert after.get("made.db-wal") == before.get("made.db-wal")
+    assert len(rows()) == (4 if beside == "nothing" else 5)
+
+
+def damaged(tmp_path: Path) -> Path:
+    """A source that can be read up to its middle."""
+    many = [(A, IP, "Connected", str(utc(at(T1) + n * 10**9))[:19], "", "", 0, "") for n in range(5000)]
+    source = write(tmp_path / "damaged.db", many)
+    content = bytearray(source.read_bytes())
+    page = len(content) * 3 // 4 // 4096 * 4096
+    assert content[page] == 13  # a leaf: rows
+    # The head of the page stays, by which rows are counted; the places of its rows lead nowhere.
+    content[page + 8 : page + 80] = b"\xff" * 72
+    source.write_bytes(content)
+    return source
+
+
+def test_a_damaged_file_leaves_nothing(path: Path, rows: Rows, tmp_path: Path) -> None:
+    """A file that breaks off in its middle is refused in one sentence, with all that came before."""
+    result = run(path, import_command, str(damaged(tmp_path)))
+    assert result.exit_code == 1
+    assert "malformed" in result.stderr
+    assert rows() == []
+    assert device_rows(path) == []
+
+
+def test_damage_is_met_after_rows_were_taken(context: Context, tmp_path: Path) -> None:
+    """The damaged file of the test above really breaks inside the change, after rows were carried out."""
+    seen: list[int] = []
+    with pytest.raises(SourceError):
+        asyncio.run(
+            import_file(context, damaged(tmp_path), None, dry_run=False, progress=lambda read, _: seen.append(read))
+        )
+    assert seen
+
+
+def _missing(_: Path) -> None:
+    pass
+
+
+def _folder(file: Path) -> None:
+    file.mkdir()
+
+
+def _text(file: Path) -> None:
+    file.write_text("mac,ip,start\n" * 100)
+
+
+def _empty(file: Path) -> None:
+    file.touch()
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+
+
+def _foreign(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("CREATE TABLE Sessions (id INTEGER, token TEXT)")
+
+
+def _no_table(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("CREATE TABLE Devices (devMac STRING, devName STRING, devOwner STRING)")
+
+
+@pytest.mark.parametrize("make", [_missing, _folder, _text, _empty, _cut, _foreign, _no_table])
+def test_what_is_not_such_a_database_is_refused(path: Path, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """One sentence that names the file, exit code 1, no traceback."""
+    make(tmp_path / "source.db")
+    result = run(path, import_command, str(tmp_path / "source.db"))
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    sentence = result.stderr.strip()
+    assert sentence.startswith(f"Error: {tmp_path / 'source.db'} ")
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+
+
+def test_a_dry_run_leaves_nothing(path: Path, rows: Rows, tmp_path: Path) -> None:
+    """It reports what an import would do, and does nothing."""
+    source = write(tmp_path / "source.db", [*EVERY_KIND, ("Internet", *COMPLETE[1:])])
+    dry = run(path, import_command, "--dry-run", str(source))
+    assert dry.exit_code == 0, dry.stderr
+    assert rows() == []
+    assert device_rows(path) == []
+    wet = run(path, import_command, str(source))
+    assert dry.stdout.replace("This was a dry run: nothing was stored.\n", "") == wet.stdout
+    assert dry.stdout != wet.stdout
+    assert len(rows()) == 4
+
+
+def test_the_command_prints_the_reconciliation(tmp_path: Path) -> None:
+    """Every row that was read is accounted for in print; a folder that is not there yet is made for its owner alone."""
+    source = write(tmp_path / "source.db", [*EVERY_KIND, ("Internet", *COMPLETE[1:])])
+    path = tmp_path / "new" / "netsessions.db"
+    result = run(path, import_command, "--timezone", "Europe/Berlin", str(source))
+    assert result.exit_code == 0, result.stderr
+    words = " ".join(result.stdout.split())
+    assert "Sessions read: 5 imported 4 still connected 1 connection missing 1 disconnection missing 1" in words
+    assert "completed 0 already there 0 refused 1 no MAC address: 1 row 5: 'Internet' Devices named: 2" in words
+    assert "Europe/Berlin is ignored" in result.stderr
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_an_unknown_zone_is_refused(path: Path, tmp_path: Path) -> None:
+    """A zone that does not exist is a mistake of usage."""
+    result = run(path, import_command, "--timezone", "Mars/Olympus", str(write(tmp_path / "source.db", [])))
+    assert result.exit_code == 2
+    assert "Mars/Olympus" in result.stderr
+
+
+def test_the_demo_shows_every_state_and_event(context: Context, rows: Rows) -> None:
+    """Fifty devices over ninety days up to now, each state and each type of event among their sessions."""
+    made = asyncio.run(make_demo(context))
+    found = rows()
+    assert made.sessions == len(found) > 1000
+    assert len({row[0] for row in found}) == made.devices == 50
+    assert {row[8] for row in found} == {"CONNECTED", "COMPLETE", "MISSING_CONNECTION", "MISSING_DISCONNECTION"}
+    assert set(made.event_types) == {
+        "Connected",
+        "New Device",
+        "Down Reconnected",
+        "Disconnected",
+        "Device Down",
+        "VOIDED - Connected",
+        "VOIDED - Disconnected",
+    }
+    ends = [end for row in found for end in row[3:5] if end is not None]
+    assert at("2025-05-22T12:00:00Z") <= min(ends)
+    assert max(ends) <= at(NOW)
+    assert made.connected == sum(row[8] == "CONNECTED" for row in found)
+
+
+def test_the_demo_is_the_same_within_the_hour(context: Context, rows: Rows, tmp_path: Path) -> None:
+    """Made again elsewhere half an hour later, it has the same sessions."""
+    other = tmp_path / "other.db"
+    migrate(other)
+
+    async def again() -> Any:
+        store = Store(other)
+        try:
+            clock = Clock(ZoneInfo("UTC"), time=lambda: at("2025-08-20T12:30:00Z"))
+            return await make_demo(replace(context, store=store, clock=clock))
+        finally:
+            await store.close()
+
+    assert asyncio.run(make_demo(context)) == asyncio.run(again())
+    with closing(sqlite3.connect(other)) as connection:
+        assert without_ids(connection.execute("SELECT * FROM session").fetchall()) == without_ids(rows())
+
+
+def test_the_demo_refuses_a_store_with_sessions(context: Context, path: Path, rows: Rows, tmp_path: Path) -> None:
+    """Invented sessions are not mixed with recorded ones: one sentence, exit code 1, nothing stored."""
+    take(context, write(tmp_path / "source.db", [COMPLETE]))
+    before = rows()
+    with pytest.raises(NotEmptyError):
+        asyncio.run(make_demo(context))
+    result = run(path, demo_command)
+    assert result.exit_code == 1
+    assert "holds sessions already" in result.stderr
+    assert rows() == before
+
+
+def test_the_demo_command_prints_what_it_made(tmp_path: Path, path: Path, rows: Rows) -> None:
+    """It says how many sessions of how many devices there are now."""
+    result = run(path, demo_command)
+    assert result.exit_code == 0, result.stderr
+    assert f"Made {len(rows()):,} sessions of 50 devices over the last 90 days" in result.stdout
