@@ -52,7 +52,9 @@ def _event_type(default: str) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-def _whole(least: int, most: int) -> BeforeValidator:
+def whole(least: int, most: int) -> BeforeValidator:
+    """A whole number within bounds, also written as text."""
+
     def parse(value: object) -> int:
         text = str(value)
         if isinstance(value, bool) or not (text.isascii() and text.removeprefix("-").isdecimal()):
@@ -74,8 +76,8 @@ DayOrInstant = Annotated[
     date | int, BeforeValidator(lambda v, info: _clock(info).parse_day_or_time(v)), _schema("2025-08-01")
 ]
 Span = Annotated[Period, BeforeValidator(parse_period), _schema("7 days")]
-WholeNumber = Annotated[int, _whole(0, 2**63 - 1), WithJsonSchema({"type": "integer", "minimum": 0})]
-PageSize = Annotated[int, _whole(0, MAX_PAGE), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_PAGE})]
+WholeNumber = Annotated[int, whole(0, 2**63 - 1), WithJsonSchema({"type": "integer", "minimum": 0})]
+PageSize = Annotated[int, whole(0, MAX_PAGE), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_PAGE})]
 
 
 class Input(BaseModel):

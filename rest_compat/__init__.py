@@ -1,0 +1,1 @@
+"""The REST door: the documented /sessions paths over the resolvers."""
