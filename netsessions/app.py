@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -14,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
+import rest_compat.errors
+import schema.errors
 from netsessions import pages
 from netsessions.identity import RequireToken
 from netsessions.observe import Metrics, Observe
@@ -21,10 +22,8 @@ from netsessions.settings import Settings
 from resolvers.clock import Clock
 from resolvers.context import Context
 from rest_compat.door import rest_door
-from rest_compat.errors import failure
 from rest_compat.openapi import document
 from schema.door import GraphQLDoor
-from schema.errors import unauthenticated
 from storage.errors import StoreUnavailableError
 from storage.migrations import migrate
 from storage.sessions import any_session
@@ -76,10 +75,13 @@ def build(context: Context, token: str, metrics: Metrics) -> Starlette:
     async def nothing(_: Request) -> Response:
         raise HTTPException(404)
 
-    identity = Middleware(RequireToken, token, _unauthorized)
+    async def refused(_: Request, problem: Exception) -> Response:
+        return rest_compat.errors.translated(problem)
+
+    identity = Middleware(RequireToken, token, rest_compat.errors.unauthenticated)
     app = Starlette(
         routes=[
-            Route("/graphql", RequireToken(GraphQLDoor(context), token, unauthenticated)),
+            Route("/graphql", RequireToken(GraphQLDoor(context), token, schema.errors.unauthenticated)),
             Mount("/sessions", rest_door(context), middleware=[identity]),
             Route("/sessions", nothing, middleware=[identity]),
             Route("/metrics", exposition, middleware=[identity]),
@@ -90,28 +92,8 @@ def build(context: Context, token: str, metrics: Metrics) -> Starlette:
             Route("/graphiql", pages.graphiql),
         ],
         middleware=[Middleware(Observe, metrics)],
-        exception_handlers={HTTPException: _refused},
+        exception_handlers={HTTPException: refused},
     )
     # A client that follows a redirect repeats a POST as a GET, and may leave its token behind.
     app.router.redirect_slashes = False
     return app
-
-
-def _unauthorized() -> Response:
-    message = "A token is needed: send it as Authorization: Bearer <API_TOKEN>."
-    return failure(401, message, "unauthorized", {"WWW-Authenticate": "Bearer"})
-
-
-async def _refused(request: Request, refusal: Exception) -> Response:
-    """What no door answered, as JSON too."""
-    assert isinstance(refusal, HTTPException)  # noqa: S101, for the type checker
-    headers = dict(refusal.headers or {})
-    match refusal.status_code:
-        case 404:
-            return failure(404, "There is nothing at this path; /docs and /graphiql show what there is.", "not_found")
-        case 405:
-            headers.setdefault("Allow", "GET, HEAD")  # files of a page say nothing of it themselves
-            message = f"This path cannot be asked with {request.method[:20]}; use {headers['Allow']}."
-            return failure(405, message, "method_not_allowed", headers)
-    name = HTTPStatus(refusal.status_code).name.lower()
-    return failure(refusal.status_code, refusal.detail, name, headers)

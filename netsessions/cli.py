@@ -75,8 +75,9 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.graphql_port), family=family, backlog=2048)
     except OSError as problem:
+        reason = str(problem.strerror).partition(" (")[0]
         raise click.ClickException(
-            f"Port {settings.graphql_port} of {settings.host} cannot be listened on ({problem.strerror}); "
+            f"Port {settings.graphql_port} of {settings.host} cannot be listened on ({reason}); "
             "set GRAPHQL_PORT or HOST to another."
         ) from None
 

@@ -23,14 +23,11 @@ from storage.sqlite import Store
 T = TypeVar("T")
 
 
-class _Zone(click.ParamType):
-    name = "zone"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
-        try:
-            return ZoneInfo(str(value))
-        except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
-            self.fail(f"{value!r} is not an IANA time zone such as Europe/Berlin", param, ctx)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
+        raise click.BadParameter(f"{name[:100]!r} is not an IANA time zone such as Europe/Berlin.") from None
 
 
 def _with_store(settings: Settings, work: Callable[[Context], Awaitable[T]]) -> T:
@@ -59,7 +56,11 @@ def _with_store(settings: Settings, work: Callable[[Context], Awaitable[T]]) -> 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--timezone", "zone", type=_Zone(), help="Zone of the file's local times.  [default: the server's TIMEZONE]"
+    "--timezone",
+    "zone",
+    type=_zone,
+    metavar="ZONE",
+    help="Zone of the file's local times.  [default: the server's TIMEZONE]",
 )
 @click.option("--dry-run", is_flag=True, help="Read and count everything, and store nothing.")
 @settings_options("database_url")

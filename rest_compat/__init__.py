@@ -1,1 +1,1 @@
-"""The REST door: the documented /sessions paths over the resolvers."""
+"""The REST door: translates the documented /sessions paths onto the resolvers, and decides nothing itself."""

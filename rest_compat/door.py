@@ -1,11 +1,13 @@
-"""The documented paths. Each endpoint parses, calls a resolver and translates; whoever mounts them has checked the token."""
+"""The REST door as an ASGI app, to be mounted at /sessions behind authentication: parse, call, translate."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import Any, TypeVar, cast
 
 import orjson
 from starlette.applications import Starlette
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -14,124 +16,139 @@ from starlette.types import ASGIApp
 from resolvers import events, sessions
 from resolvers.context import Context
 from resolvers.inputs import CalendarQuery, DeviceQuery, ListQuery, NewSession, OneDevice
-from rest_compat import rows
-from rest_compat.errors import HANDLERS
-from rest_compat.requests import from_body, from_query
-from rest_compat.table import TableQuery
+from rest_compat import requests, rows
+from rest_compat.errors import translated
 
+JSON = "application/json"
+NAMES = ("list", "calendar", "session-events", "create", "delete")
+
+Endpoint = Callable[[Context, Request], Awaitable[Response]]
 Row = TypeVar("Row")
-NAMES = ("create", "delete", "list", "calendar", "session-events")
 
 
-class _Address(Convertor[str]):
-    """What may stand where a MAC is expected: anything but the names of the other paths."""
+class _DeviceConvertor(StringConvertor):
+    """A path segment that is none of the names, so that GET /create is a wrong method and not an odd MAC."""
 
-    regex = f"(?!(?:{'|'.join(NAMES)})$)[^/]+"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
+    regex = rf"(?!(?:{'|'.join(NAMES)})$)[^/]+"
 
 
-register_url_convertor("address", _Address())
-
-
-def _json(content: Any) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")
-
-
-async def _streamed(
-    start: bytes, chunks: AsyncIterator[list[Row]], row: Callable[[Row], Any], end: bytes
-) -> StreamingResponse:
-    """A JSON array in bounded memory. What can fail fails with its first chunk, before the answer has begun."""
-    first = await anext(chunks, None)
-
-    async def content() -> AsyncIterator[bytes]:
-        yield start
-        if first is not None:
-            yield _members(map(row, first))
-            async for chunk in chunks:
-                yield b"," + _members(map(row, chunk))
-        yield end
-
-    return StreamingResponse(content(), media_type="application/json")
-
-
-def _members(found: Iterable[Any]) -> bytes:
-    return orjson.dumps(list(found))[1:-1]
-
-
-class _Door:
-    """The endpoints over one context."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._clock = context.clock
-
-    async def create(self, request: Request) -> Response:
-        new = await from_body(request, NewSession, self._clock)
-        await sessions.create(self._context, [new])
-        return _json({"success": True, "message": sessions.created_message(new.mac)})
-
-    async def delete(self, request: Request) -> Response:
-        mac = (await from_body(request, OneDevice, self._clock)).mac
-        await sessions.delete(self._context, mac)
-        return _json({"success": True, "message": sessions.deleted_message(mac)})
-
-    async def list(self, request: Request) -> Response:
-        query = from_query(request, ListQuery, self._clock)
-        now = self._clock.now()
-        found = sessions.every(self._context, query)
-        return await _streamed(
-            b'{"success":true,"sessions":[', found, lambda row: rows.session(row, self._clock, now), b"]}"
-        )
-
-    async def calendar(self, request: Request) -> Response:
-        query = from_query(request, CalendarQuery, self._clock)
-        found = sessions.calendar(self._context, query)
-        return await _streamed(
-            b'{"success":true,"sessions":[', found, lambda row: rows.calendar_entry(row, self._clock), b"]}"
-        )
-
-    async def device(self, request: Request) -> Response:
-        query = from_query(request, DeviceQuery, self._clock, mac=request.path_params["mac"])
-        now = self._clock.now()
-        found = await sessions.of_device(self._context, query)
-        return _json({"success": True, "sessions": [rows.session(row, self._clock, now) for row in found]})
-
-    async def events(self, request: Request) -> Response:
-        query = from_query(request, TableQuery, self._clock)
-        now = self._clock.now()
-        total = await events.count(self._context, query)
-        filtered = await events.count(self._context, query, query.search) if query.search else total
-        found = events.table(
-            self._context,
-            query,
-            sort=query.sortCol,
-            descending=query.sortDir == "desc",
-            search=query.search,
-            limit=query.rows,
-            offset=query.offset,
-        )
-        shown = rows.table_row if query.format == "datatables" else rows.event
-        end = b'],"total":%d,"recordsFiltered":%d}' % (total, filtered)
-        return await _streamed(b'{"success":true,"data":[', found, lambda row: shown(row, self._clock, now), end)
+register_url_convertor("sessions_device", _DeviceConvertor())
 
 
 def rest_door(context: Context) -> ASGIApp:
-    """The six paths, to be mounted at /sessions."""
-    door = _Door(context)
-    paths: tuple[tuple[str, str, Callable[[Request], Awaitable[Response]]], ...] = (
-        ("/create", "POST", door.create),
-        ("/delete", "DELETE", door.delete),
-        ("/list", "GET", door.list),
-        ("/calendar", "GET", door.calendar),
-        ("/session-events", "GET", door.events),
-        ("/{mac:address}", "GET", door.device),
+    """The six documented paths, below wherever it is mounted."""
+
+    def route(path: str, endpoint: Endpoint, method: str) -> Route:
+        async def answer(request: Request) -> Response:
+            # Caught here and not by the app, which would raise an unknown exception again after its answer.
+            try:
+                return await endpoint(context, request)
+            except Exception as problem:
+                return translated(problem)
+
+        return Route(path, answer, methods=[method])
+
+    async def unrouted(_: Request, problem: Exception) -> Response:
+        if isinstance(problem, HTTPException) and problem.headers and "Allow" in problem.headers:
+            allowed = sorted(problem.headers["Allow"].split(", "))
+            problem = HTTPException(problem.status_code, headers={"Allow": ", ".join(allowed)})
+        return translated(problem)
+
+    app = Starlette(
+        routes=[
+            route("/create", create, "POST"),
+            route("/delete", delete, "DELETE"),
+            route("/list", listing, "GET"),
+            route("/calendar", calendar, "GET"),
+            route("/session-events", session_events, "GET"),
+            route("/{mac:sessions_device}", of_device, "GET"),
+        ],
+        exception_handlers={HTTPException: unrouted},
     )
-    routes = [Route(path, endpoint, methods=[method]) for path, method, endpoint in paths]
-    app = Starlette(routes=routes, exception_handlers=HANDLERS)
     app.router.redirect_slashes = False
     return app
+
+
+async def create(context: Context, request: Request) -> Response:
+    """POST /create."""
+    new = await requests.body(NewSession, request, context.clock)
+    await sessions.create(context, [new])
+    return _done(sessions.created_message(new.mac))
+
+
+async def delete(context: Context, request: Request) -> Response:
+    """DELETE /delete."""
+    device = await requests.body(OneDevice, request, context.clock)
+    await sessions.delete(context, device.mac)
+    return _done(sessions.deleted_message(device.mac))
+
+
+async def listing(context: Context, request: Request) -> Response:
+    """GET /list."""
+    query = requests.query(ListQuery, request, context.clock)
+    now = context.clock.now()
+    found = sessions.every(context, query)
+    return await _streamed("sessions", found, lambda row: rows.session(row, context.clock, now))
+
+
+async def calendar(context: Context, request: Request) -> Response:
+    """GET /calendar."""
+    query = requests.query(CalendarQuery, request, context.clock)
+    found = sessions.calendar(context, query)
+    return await _streamed("sessions", found, lambda row: rows.calendar(row, context.clock))
+
+
+async def of_device(context: Context, request: Request) -> Response:
+    """GET /{mac}."""
+    query = requests.query(DeviceQuery, request, context.clock, mac=request.path_params["mac"])
+    now = context.clock.now()
+    found = await sessions.of_device(context, query)
+    body = {"success": True, "sessions": [rows.session(row, context.clock, now) for row in found]}
+    return Response(orjson.dumps(body), media_type=JSON)
+
+
+async def session_events(context: Context, request: Request) -> Response:
+    """GET /session-events."""
+    query = requests.query(requests.TableQuery, request, context.clock)
+    now = context.clock.now()
+    total = await events.count(context, query)
+    filtered = await events.count(context, query, query.search) if query.search else total
+    found = events.table(
+        context,
+        query,
+        sort=requests.SORTS[query.sortCol],
+        descending=query.sortDir == "desc",
+        search=query.search,
+        limit=query.page_size,
+        offset=query.offset,
+    )
+    write = rows.table if query.format == "datatables" else rows.event
+    totals = {"total": total, "recordsFiltered": filtered}
+    return await _streamed("data", found, lambda row: write(row, context.clock, now), totals)
+
+
+def _done(message: str) -> Response:
+    return Response(orjson.dumps({"success": True, "message": message}), media_type=JSON)
+
+
+async def _streamed(
+    name: str, found: AsyncIterator[list[Row]], write: Callable[[Row], Any], more: dict[str, int] | None = None
+) -> Response:
+    """The rows under a name, a chunk at a time; the first is awaited here, while a failure still has a status."""
+    first = await anext(found, None)
+    tail = b"]," + orjson.dumps(more)[1:] if more else b"]}"
+
+    def joined(chunk: Iterable[Row]) -> bytes:
+        return orjson.dumps([write(row) for row in chunk])[1:-1]
+
+    async def body() -> AsyncIterator[bytes]:
+        # A reader who goes away midway must not leave the store's connection open behind them.
+        async with aclosing(cast("AsyncGenerator[list[Row], None]", found)):
+            yield b'{"success":true,"' + name.encode() + b'":['
+            if first is not None:
+                yield joined(first)
+                async for chunk in found:
+                    yield b"," + joined(chunk)
+            yield tail
+
+    return StreamingResponse(body(), media_type=JSON)

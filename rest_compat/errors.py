@@ -1,10 +1,11 @@
-"""Translates failures for the REST door, in one place."""
+"""The one place where a failure becomes an HTTP status and the error body; every handler's exceptions end here."""
 
 import logging
+from collections.abc import Mapping
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from resolvers.errors import InvalidInputError, NotFoundError
@@ -12,16 +13,21 @@ from storage.errors import StoreUnavailableError
 
 log = logging.getLogger("netsessions")
 
-_KNOWN = {
-    404: ("There is nothing at this path; GET /openapi.json lists what there is.", "not_found"),
-    405: ("This path does not answer that method; the Allow header names those that it does.", "method_not_allowed"),
+RETRY_AFTER = 5  # seconds; about as long as another process's write lock lasts
+
+# What to do about a status that the HTTP side of a request leads to, and its short name.
+_HTTP = {
+    404: ("not_found", "There is nothing at this path; the paths are listed in the API's description."),
+    405: ("method_not_allowed", "This path does not take this method; the Allow header says which it takes."),
+    413: ("too_large", "The body is too large; send at most 1 MiB."),
+    415: ("unsupported_media_type", "Send the body as JSON, with Content-Type: application/json."),
 }
 
 
-def failure(status: int, message: str, error: str, headers: dict[str, str] | None = None) -> Response:
-    """The body that every failure has."""
-    content = orjson.dumps({"success": False, "message": message, "error": error})
-    return Response(content, status, headers, media_type="application/json")
+def failure(status: int, message: str, error: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The error body that every failure answers."""
+    body = orjson.dumps({"success": False, "message": message, "error": error})
+    return Response(body, status, headers, media_type="application/json")
 
 
 def unauthenticated() -> Response:
@@ -30,23 +36,23 @@ def unauthenticated() -> Response:
     return failure(401, message, "unauthenticated", {"WWW-Authenticate": "Bearer"})
 
 
-def answer(_: Request, cause: Exception) -> Response:
-    """What a caller is told of an exception."""
-    match cause:
+def translated(problem: Exception) -> Response:
+    """What a caller is told of an exception; the cause of an internal one goes to the log only."""
+    match problem:
         case InvalidInputError():
-            return failure(400, str(cause), "invalid_input")
+            return failure(400, str(problem), "invalid_input")
         case NotFoundError():
-            return failure(404, str(cause), "not_found")
+            return failure(404, str(problem), "not_found")
         case StoreUnavailableError():
-            log.error("store unavailable: %s", cause)
-            message = "The store cannot be used now; nothing of this was stored. Try again."
-            return failure(503, message, "unavailable", {"Retry-After": "5"})
-        case HTTPException():
-            message, error = _KNOWN.get(cause.status_code, (cause.detail, "refused"))
-            return failure(cause.status_code, message, error, dict(cause.headers or {}))
+            log.warning("The store cannot be used: %s", problem)
+            message = "The store cannot be used at the moment and nothing was stored; try again later."
+            return failure(503, message, "unavailable", {"Retry-After": str(RETRY_AFTER)})
+        case HTTPException(status_code=status) if status in _HTTP:
+            error, message = _HTTP[status]
+            return failure(status, message, error, problem.headers)
+        case ClientDisconnect():
+            # Nobody is left to read this, and it is no failure of ours that the log should carry.
+            return failure(400, "body: ended early", "invalid_input")
         case _:
-            log.error("request failed", exc_info=cause)
-            return failure(500, "The server could not answer; its log has the cause.", "internal")
-
-
-HANDLERS = dict.fromkeys((InvalidInputError, NotFoundError, StoreUnavailableError, HTTPException, Exception), answer)
+            log.error("A request failed", exc_info=problem)
+            return failure(500, "Something went wrong on the server; its log says what.", "internal")

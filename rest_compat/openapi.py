@@ -1,107 +1,152 @@
-"""Describes the REST door, from the models that validate what comes in."""
+"""The description of the REST door, made from the models that validate its input, so that the two cannot disagree."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from pydantic import BaseModel
-
 from resolvers.inputs import CalendarQuery, DeviceQuery, Input, ListQuery, NewSession, OneDevice
-from rest_compat.table import TableQuery
+from rest_compat.requests import TableQuery
 
+Schema = dict[str, Any]
 
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-TEXT, COUNT, TRUE = {"type": "string"}, {"type": "integer"}, {"type": "boolean", "const": True}
-MAYBE = {"type": ["string", "null"]}
-SESSION = dict.fromkeys(("ses_MAC", "ses_Connection", "ses_Disconnection", "ses_Duration", "ses_IP", "ses_Info"), TEXT)
-ENTRY = dict.fromkeys(("resourceId", "title", "start", "end", "color", "tooltip", "className"), TEXT)
-TABLE_ROW = {"type": "array", "minItems": 15, "maxItems": 15}
-
-SCHEMAS: dict[str, Any] = {
-    "Done": _object(success=TRUE, message=TEXT),
-    "Sessions": _object(success=TRUE, sessions={"type": "array", "items": _object(**SESSION)}),
-    "Calendar": _object(success=TRUE, sessions={"type": "array", "items": _object(**ENTRY)}),
-    "Events": _object(
-        success=TRUE,
-        data={
-            "type": "array",
-            "items": {"anyOf": [_object(**SESSION, eve_DateTime=MAYBE, eve_EventType=MAYBE), TABLE_ROW]},
-        },
-        total=COUNT,
-        recordsFiltered=COUNT,
-    ),
-    "Failure": _object(success={"type": "boolean", "const": False}, message=TEXT, error=TEXT),
+TEXT: Schema = {"type": "string"}
+ERRORS = {
+    400: "Bad input; the message names the field. Nothing was changed.",
+    401: "No bearer token, or not the right one.",
+    404: "There is nothing at this path.",
+    405: "The path does not take this method.",
+    413: "The body is larger than 1 MiB.",
+    415: "The body is not application/json.",
+    500: "Something went wrong on the server.",
+    503: "The store cannot be used at the moment; nothing was stored.",
 }
+OF_A_BODY = (413, 415)
 
 
-def _content(name: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
-
-
-FAILURES = {
-    400: "Bad input; the message names the field.",
-    401: "No right token.",
-    405: "Another method is answered here.",
-    500: "The server failed; its log has the cause.",
-    503: "The store cannot be used now; try again.",
-}
-OF_BODIES = {413: "The body is too large.", 415: "The body is not JSON."}
-
-
-def _parameters(model: type[BaseModel], *path: str) -> list[dict[str, Any]]:
-    schema = model.model_json_schema(mode="validation")
-    return [
-        {
-            "name": name,
-            "in": "path" if name in path else "query",
-            "required": name in path or name in schema.get("required", ()),
-            "description": rule.pop("description", ""),
-            "schema": rule,
-        }
-        for name, rule in schema["properties"].items()
-    ]
-
-
-def _operation(summary: str, answer: str, *, body: type[Input] | None = None, **more: Any) -> dict[str, Any]:
-    failures = FAILURES | (OF_BODIES if body else {})
-    responses: dict[str, Any] = {"200": {"description": "Done.", "content": _content(answer)}}
-    for status, meaning in sorted(failures.items()):
-        responses[str(status)] = {"description": meaning, "content": _content("Failure")}
-    operation = {"summary": summary, "responses": responses} | more
-    if body:
-        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}}
-        operation["requestBody"] = {"required": True, "content": content}
-    return operation
-
-
-def document() -> dict[str, Any]:
-    """The OpenAPI document of the six paths."""
-    bodies = {model.__name__: model.model_json_schema(mode="validation") for model in (NewSession, OneDevice)}
-    events = _parameters(TableQuery)
+def document() -> Schema:
+    """The OpenAPI 3.1 description of the six paths."""
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "netsessions",
-            "version": version("netsessions"),
-            "description": "When devices connected to and disconnected from the network.",
-        },
-        "security": [{"token": []}],
+        "info": {"title": "netsessions", "version": _version(), "description": "When devices were on the network."},
+        "security": [{"bearer": []}],
         "paths": {
-            "/sessions/create": {"post": _operation("Record a session", "Done", body=NewSession)},
-            "/sessions/delete": {"delete": _operation("Delete all sessions of a device", "Done", body=OneDevice)},
-            "/sessions/list": {"get": _operation("List sessions", "Sessions", parameters=_parameters(ListQuery))},
-            "/sessions/calendar": {
-                "get": _operation("Sessions for a calendar", "Calendar", parameters=_parameters(CalendarQuery))
+            "/sessions/create": {"post": _operation("createSession", "Create a session", "Done", body=NewSession)},
+            "/sessions/delete": {
+                "delete": _operation("deleteSessions", "Delete all sessions of a device", "Done", body=OneDevice)
             },
-            "/sessions/session-events": {"get": _operation("Events of a period", "Events", parameters=events)},
+            "/sessions/list": {"get": _operation("listSessions", "List sessions", "Sessions", query=ListQuery)},
+            "/sessions/calendar": {
+                "get": _operation("calendar", "Sessions as calendar entries", "Calendar", query=CalendarQuery)
+            },
+            "/sessions/session-events": {
+                "get": _operation("sessionEvents", "Events, or sessions, of a period", "Events", query=TableQuery)
+            },
             "/sessions/{mac}": {
-                "get": _operation("A device's latest sessions", "Sessions", parameters=_parameters(DeviceQuery, "mac"))
+                "get": _operation("deviceSessions", "Latest sessions of a device", "Sessions", query=DeviceQuery)
             },
         },
         "components": {
-            "schemas": SCHEMAS | bodies,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "schemas": {
+                NewSession.__name__: NewSession.model_json_schema(),
+                OneDevice.__name__: OneDevice.model_json_schema(),
+                **_answers(),
+            },
         },
+    }
+
+
+def _version() -> str:
+    try:
+        return version("netsessions")
+    except PackageNotFoundError:
+        return "0.1.0"
+
+
+def _reference(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(name: str) -> Schema:
+    return {"application/json": {"schema": _reference(name)}}
+
+
+def _operation(
+    identity: str, summary: str, answer: str, *, query: type[Input] | None = None, body: type[Input] | None = None
+) -> Schema:
+    responses: Schema = {"200": {"description": "Done.", "content": _json(answer)}}
+    for status, description in ERRORS.items():
+        if body is not None or status not in OF_A_BODY:
+            responses[str(status)] = {"description": description, "content": _json("Failure")} | _headers(status)
+    operation: Schema = {"operationId": identity, "summary": summary, "responses": responses}
+    if query is not None:
+        operation["parameters"] = _parameters(query)
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": _json(body.__name__)}
+    return operation
+
+
+def _headers(status: int) -> Schema:
+    names = {401: "WWW-Authenticate", 405: "Allow", 503: "Retry-After"}
+    return {"headers": {names[status]: {"schema": TEXT}}} if status in names else {}
+
+
+def _parameters(model: type[Input]) -> list[Schema]:
+    """A parameter for each field; a device's address stands in the path of the one model that is about one device."""
+    whole = model.model_json_schema()
+    in_path = {"mac"} if model is DeviceQuery else set()
+    found = []
+    for name, field in whole["properties"].items():
+        place = "path" if name in in_path else "query"
+        required = name in whole.get("required", [])
+        parameter = {"name": name, "in": place, "required": required, "schema": _without_null(field)}
+        if "description" in field:
+            parameter["description"] = field["description"]
+        found.append(parameter)
+    return found
+
+
+def _without_null(field: Schema) -> Schema:
+    """A parameter's schema: what is left out of a query string is left out, never null."""
+    kept = {key: value for key, value in field.items() if key not in ("title", "description", "anyOf")}
+    if kept.get("default", ...) is None:
+        del kept["default"]
+    for one in field.get("anyOf", []):
+        if one != {"type": "null"}:
+            kept |= one
+    return kept
+
+
+def _object(**properties: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _answers() -> dict[str, Schema]:
+    success: Schema = {"type": "boolean", "const": True}
+    count: Schema = {"type": "integer", "minimum": 0}
+    maybe: Schema = {"type": ["string", "null"]}
+    six = ("ses_MAC", "ses_Connection", "ses_Disconnection", "ses_Duration", "ses_IP", "ses_Info")
+    entry = ("resourceId", "title", "start", "end", "color", "tooltip", "className")
+    seconds: Schema = {"type": ["integer", "null"]}
+    flag: Schema = {"type": "integer", "enum": [0, 1]}
+    positions = [TEXT, maybe, maybe, maybe, maybe, TEXT, TEXT, TEXT, seconds, TEXT, count, TEXT, flag, TEXT]
+    last: Schema = {"const": 0}
+    table: Schema = {"type": "array", "prefixItems": [*positions, last], "items": False, "minItems": 15}
+    row_or_table: Schema = {"anyOf": [_reference("EventRow"), _reference("TableRow")]}
+    return {
+        "Failure": _object(success={"type": "boolean", "const": False}, message=TEXT, error=TEXT),
+        "Done": _object(success=success, message=TEXT),
+        "SessionRow": _object(**dict.fromkeys(six, TEXT)),
+        "CalendarEntry": _object(**dict.fromkeys(entry, TEXT)),
+        "EventRow": _object(**dict.fromkeys(six, TEXT), eve_DateTime=maybe, eve_EventType=maybe),
+        "TableRow": table,
+        "Sessions": _object(success=success, sessions={"type": "array", "items": _reference("SessionRow")}),
+        "Calendar": _object(success=success, sessions={"type": "array", "items": _reference("CalendarEntry")}),
+        "Events": _object(
+            success=success, data={"type": "array", "items": row_or_table}, total=count, recordsFiltered=count
+        ),
     }

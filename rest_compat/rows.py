@@ -1,4 +1,4 @@
-"""What goes out over REST: ses_ rows, calendar entries and event rows, in the wall-clock time of the server's zone."""
+"""The last move of every endpoint: sessions, calendar entries and events as the documented API writes them."""
 
 from ipaddress import ip_address
 from typing import Any
@@ -8,40 +8,44 @@ import orjson
 from resolvers import wording
 from resolvers.clock import Clock
 from resolvers.sessions import lasted
-from storage.events import NEW_DEVICE, NamedEventRow
+from storage.events import NEW_DEVICE, EventRow, NamedEventRow
 from storage.sessions import SessionRow, SpannedRow
-from storage.tables import CONNECTED, MISSING, SECOND
+from storage.tables import CONNECTED, MISSING
 
 UNKNOWN = "..."
+SECOND = 1_000_000
+
+AnyRow = SessionRow | EventRow | NamedEventRow
 
 
 def duration(microseconds: int | None) -> str:
-    """`2h 0m`; from one day on `1d 2h 0m`; `...` where it is not known."""
+    """`2h 0m`, from one day on `1d 2h 0m`; `...` where an end is missing."""
     if microseconds is None:
         return UNKNOWN
-    minutes = microseconds // (60 * SECOND)
-    days, hours = minutes // 1440, minutes // 60 % 24
-    return f"{days}d {hours}h {minutes % 60}m" if days else f"{hours}h {minutes % 60}m"
+    hours, minutes = divmod(microseconds // SECOND // 60, 60)
+    days, hours = divmod(hours, 24)
+    return f"{days}d {hours}h {minutes}m" if days else f"{hours}h {minutes}m"
 
 
-def _connection(row: SessionRow | NamedEventRow, clock: Clock) -> str:
+def _connection(row: AnyRow, clock: Clock) -> str:
     return MISSING if row.connected_at is None else wording.wall_clock(row.connected_at, clock)
 
 
-def _disconnection(row: SessionRow | NamedEventRow, clock: Clock) -> str:
+def _disconnection(row: AnyRow, clock: Clock) -> str:
     if row.disconnected_at is not None:
         return wording.wall_clock(row.disconnected_at, clock)
     return UNKNOWN if row.state == CONNECTED else MISSING
 
 
-def _info(row: SessionRow | NamedEventRow) -> str:
+def _info(row: AnyRow) -> str:
+    """The session's info, after the mark of one that a new device opened."""
     if row.connection_event != NEW_DEVICE:
         return row.info
-    return f"{NEW_DEVICE}: {row.info}" if row.info else NEW_DEVICE
+    return f"{NEW_DEVICE}, {row.info}" if row.info else NEW_DEVICE
 
 
-def session(row: SessionRow | NamedEventRow, clock: Clock, now: int) -> dict[str, Any]:
-    """A row of a list of sessions."""
+def session(row: AnyRow, clock: Clock, now: int) -> dict[str, Any]:
+    """The six keys of a session."""
     return {
         "ses_MAC": row.mac,
         "ses_Connection": _connection(row, clock),
@@ -52,29 +56,33 @@ def session(row: SessionRow | NamedEventRow, clock: Clock, now: int) -> dict[str
     }
 
 
-def calendar_entry(row: SpannedRow, clock: Clock) -> dict[str, Any]:
-    """An entry as FullCalendar reads it."""
+def calendar(row: SpannedRow, clock: Clock) -> dict[str, Any]:
+    """A calendar entry, drawn between the two instants that were found for it."""
     return {
         "resourceId": row.mac,
         "title": wording.TITLE,
-        "start": clock.local(row.drawn_from).strftime("%Y-%m-%dT%H:%M:%S"),
-        "end": clock.local(row.drawn_until).strftime("%Y-%m-%dT%H:%M:%S"),
+        "start": _seconds(row.drawn_from, clock),
+        "end": _seconds(row.drawn_until, clock),
         "color": wording.colour(row),
         "tooltip": wording.tooltip(row, clock),
         "className": wording.CLASS_NAME,
     }
 
 
+def _seconds(instant: int, clock: Clock) -> str:
+    return clock.local(instant).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def event(row: NamedEventRow, clock: Clock, now: int) -> dict[str, Any]:
-    """A row of session-events: its session, and the event unless the row is a session."""
+    """The six keys of the session, then its event; null in a row that is a session."""
     occurred = None if row.occurred_at is None else wording.wall_clock(row.occurred_at, clock)
     return session(row, clock, now) | {"eve_DateTime": occurred, "eve_EventType": row.event_type}
 
 
-def table_row(row: NamedEventRow, clock: Clock, now: int) -> list[Any]:
+def table(row: NamedEventRow, clock: Clock, now: int) -> tuple[Any, ...]:
     """The 15 positions that NetAlertX's table reads."""
-    length = lasted(row, now)
-    return [
+    microseconds = lasted(row, now)
+    return (
         wording.wall_clock(row.key, clock),
         row.name,
         row.owner,
@@ -82,13 +90,13 @@ def table_row(row: NamedEventRow, clock: Clock, now: int) -> list[Any]:
         row.event_type,
         _connection(row, clock),
         _disconnection(row, clock),
-        duration(length),
-        None if length is None else length // SECOND,
+        duration(microseconds),
+        None if microseconds is None else microseconds // SECOND,
         row.ip,
-        # An IPv6 address is a number beyond 64 bits, which JSON can write and the encoder cannot.
+        # JSON has numbers of any length, but the encoder stops at 64 bits; an IPv6 address is written as its digits.
         orjson.Fragment(str(int(ip_address(row.ip)))),
         _info(row),
         int(row.state == CONNECTED),
         row.mac,
         0,
-    ]
+    )

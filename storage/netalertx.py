@@ -92,6 +92,8 @@ class Source:
         self._connection = connection
         self._path = path
         with self._readable():
+            # Without it SQLite would read what lies beyond a damaged page as if it were a row.
+            connection.execute("PRAGMA cell_size_check = ON")
             connection.execute("BEGIN")
             sessions, devices = self._layout("Sessions", (_FIRST, _SECOND)), self._layout("Devices", _DEVICES)
             if sessions is None:

@@ -67,7 +67,10 @@ def write(
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"CREATE TABLE Sessions ({columns})")
         connection.execute(f"CREATE TABLE Devices ({devices})")
-        connection.executemany("INSERT INTO Sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", sessions)
+        # Bytes stand for text in another encoding than UTF-8.
+        for row in sessions:
+            marks = ", ".join("CAST(? AS TEXT)" if isinstance(value, bytes) else "?" for value in row)
+            connection.execute(f"INSERT INTO Sessions VALUES ({marks})", row)
         connection.executemany("INSERT INTO Devices VALUES (?, ?, ?)", NAMES)
     return file
 
@@ -169,10 +172,10 @@ def test_a_later_look_ends_an_open_stay(context: Context, rows: Rows, tmp_path: 
 def test_a_name_that_a_person_gave_stays(context: Context, path: Path, tmp_path: Path) -> None:
     """An import fills in what has no name or owner yet, and changes none."""
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("INSERT INTO device VALUES (?, 'Mine', NULL)", (A.upper(),))
+        connection.execute("INSERT INTO device VALUES (?, 'Mine', NULL), (?, 'Mine', 'Me')", (A.upper(), C.upper()))
     report = take(context, write(tmp_path / "source.db", []))
-    assert device_rows(path) == [(A.upper(), "Mine", "Ada"), (C.upper(), "1234", None)]
-    assert report.devices_named == 2
+    assert device_rows(path) == [(A.upper(), "Mine", "Ada"), (C.upper(), "Mine", "Me")]
+    assert report.devices_named == 1
 
 
 @pytest.mark.parametrize(
@@ -266,14 +269,14 @@ def test_the_source_is_not_touched(context: Context, rows: Rows, tmp_path: Path,
 
 
 def damaged(tmp_path: Path) -> Path:
-    """A source that can be read up to its middle."""
-    many = [(A, IP, "Connected", str(utc(at(T1) + n * 10**9))[:19], "", "", 0, "") for n in range(5000)]
-    source = write(tmp_path / "damaged.db", many)
+    """A source whose rows can be counted, and read up to its middle."""
+    ordinary = [(A, IP, "Connected", str(utc(at(T1) + n * 10**9))[:19], "", "", 0, "") for n in range(3000)]
+    long = (A, IP, "Connected", T2, "", "", 0, "x" * 9000)
+    source = write(tmp_path / "damaged.db", [*ordinary[:2000], long, *ordinary[2000:]])
     content = bytearray(source.read_bytes())
-    page = len(content) * 3 // 4 // 4096 * 4096
-    assert content[page] == 13  # a leaf: rows
-    # The head of the page stays, by which rows are counted; the places of its rows lead nowhere.
-    content[page + 8 : page + 80] = b"\xff" * 72
+    overflow = content.index(b"x" * 4092) // 4096 * 4096
+    # The long text goes on in pages of its own, each of which names the next: this one leads nowhere.
+    content[overflow : overflow + 4] = b"\xff" * 4
     source.write_bytes(content)
     return source
 
@@ -317,6 +320,10 @@ def _cut(file: Path) -> None:
     file.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
 
 
+def _truncated(file: Path) -> None:
+    file.write_bytes(write(file, EVERY_KIND).read_bytes()[:8192])
+
+
 def _foreign(file: Path) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("CREATE TABLE Sessions (id INTEGER, token TEXT)")
@@ -327,7 +334,7 @@ def _no_table(file: Path) -> None:
         connection.execute("CREATE TABLE Devices (devMac STRING, devName STRING, devOwner STRING)")
 
 
-@pytest.mark.parametrize("make", [_missing, _folder, _text, _empty, _cut, _foreign, _no_table])
+@pytest.mark.parametrize("make", [_missing, _folder, _text, _empty, _cut, _truncated, _foreign, _no_table])
 def test_what_is_not_such_a_database_is_refused(path: Path, tmp_path: Path, make: Callable[[Path], None]) -> None:
     """One sentence that names the file, exit code 1, no traceback."""
     make(tmp_path / "source.db")

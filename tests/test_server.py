@@ -47,17 +47,13 @@ def stored(server: Server) -> set[str]:
 @pytest.mark.parametrize(
     "path", ["/sessions/list", "/sessions/nowhere", "/sessions", "/graphql", "/metrics", "/nowhere"]
 )
-@pytest.mark.parametrize(
-    "header", [None, "Bearer wrong", "Bearer", f"Basic {TOKEN}", f"Bearer {TOKEN} ", f"Bearer {TOKEN}x"]
-)
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer", f"Basic {TOKEN}", f"Bearer {TOKEN}x"])
 def test_without_the_right_token_nothing_is_answered(server_once: Server, path: str, header: str | None) -> None:
     """401 with the way to authenticate, as JSON, at every door."""
     headers = {} if header is None else {"Authorization": header}
     answer = httpx.get(server_once.url + path, headers=headers)
     if path == "/nowhere":
         assert answer.status_code in (401, 404)
-    elif header == f"Bearer {TOKEN} ":  # blanks around a header's value are not part of it
-        assert answer.status_code != 401
     else:
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -239,7 +235,7 @@ def test_a_list_of_200_000_sessions_streams_in_bounded_memory(tmp_path: Path) ->
             with client.stream("GET", "/sessions/list") as answer:
                 assert answer.status_code == 200
                 for chunk in answer.iter_bytes():
-                    head = head or chunk[:30]
+                    head = (head + chunk)[:40]
                     rows += (tail + chunk).count(b'"ses_MAC"') - tail.count(b'"ses_MAC"')
                     tail = (tail + chunk)[-20:]
         assert head.startswith(b'{"success":true,"sessions":[{')
