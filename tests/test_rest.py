@@ -62,8 +62,8 @@ def create(client: TestClient, **changed: Any) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def get(client: TestClient, path: str, **query: str) -> dict[str, Any]:
-    answer = client.get(f"/sessions/{path}", params=query)
+def get(client: TestClient, where: str, **query: str) -> dict[str, Any]:
+    answer = client.get(f"/sessions/{where}", params=query)
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
     assert next(iter(body)) == "success"
@@ -102,10 +102,10 @@ def test_the_documents_examples_answer_what_it_prints(client: TestClient) -> Non
     assert get(client, "list")["sessions"] == []
 
 
-@pytest.mark.parametrize("path", ["list", "calendar?start=2025-08-01&end=2025-08-02", MAC])
-def test_an_empty_store_answers_an_empty_list(client: TestClient, path: str) -> None:
+@pytest.mark.parametrize("where", ["list", "calendar?start=2025-08-01&end=2025-08-02", MAC])
+def test_an_empty_store_answers_an_empty_list(client: TestClient, where: str) -> None:
     """Valid JSON with no rows in it, for a device that is not known too."""
-    assert client.get(f"/sessions/{path}").content == b'{"success":true,"sessions":[]}'
+    assert client.get(f"/sessions/{where}").content == b'{"success":true,"sessions":[]}'
 
 
 def test_empty_events_carry_their_totals(client: TestClient) -> None:
@@ -183,7 +183,7 @@ def test_a_mistaken_delete_deletes_nothing(client: TestClient, rows: Rows, body:
 
 
 @pytest.mark.parametrize(
-    ("path", "field"),
+    ("where", "field"),
     [
         ("list?mac=AA", "mac"),
         ("list?mac=", "mac"),
@@ -229,17 +229,17 @@ def test_a_mistaken_delete_deletes_nothing(client: TestClient, rows: Rows, body:
         ("session-events?serach=x", "serach"),
     ],
 )
-def test_a_mistaken_parameter_is_named(client: TestClient, path: str, field: str) -> None:
+def test_a_mistaken_parameter_is_named(client: TestClient, where: str, field: str) -> None:
     """400 with the parameter's name first; never an answer to another question."""
-    message = refused(client.get(f"/sessions/{path}"), 400, "invalid_input")
+    message = refused(client.get(f"/sessions/{where}"), 400, "invalid_input")
     assert message.startswith(f"{field}: ")
     assert len(message) < 400
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "create"), ("DELETE", "delete")])
-def test_a_parameter_beside_a_body_is_refused(client: TestClient, rows: Rows, method: str, path: str) -> None:
+@pytest.mark.parametrize(("method", "where"), [("POST", "create"), ("DELETE", "delete")])
+def test_a_parameter_beside_a_body_is_refused(client: TestClient, rows: Rows, method: str, where: str) -> None:
     """What stands in the query string by mistake is not silently dropped."""
-    answer = client.request(method, f"/sessions/{path}?mac=x", json=EXAMPLE)
+    answer = client.request(method, f"/sessions/{where}?mac=x", json=EXAMPLE)
     assert refused(answer, 400, "invalid_input").startswith("mac: ")
     assert rows() == []
 
@@ -258,7 +258,7 @@ def test_the_value_echoed_is_short(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "allow"),
+    ("method", "where", "allow"),
     [
         ("GET", "create", {"POST"}),
         ("GET", "delete", {"DELETE"}),
@@ -270,18 +270,18 @@ def test_the_value_echoed_is_short(client: TestClient) -> None:
     ],
 )
 def test_a_wrong_method_is_405_and_says_which_is_right(
-    client: TestClient, method: str, path: str, allow: set[str]
+    client: TestClient, method: str, where: str, allow: set[str]
 ) -> None:
     """Also where the name could be taken for a MAC."""
-    answer = client.request(method, f"/sessions/{path}")
+    answer = client.request(method, f"/sessions/{where}")
     refused(answer, 405, "method_not_allowed")
     assert set(answer.headers["allow"].split(", ")) == allow
 
 
-@pytest.mark.parametrize("path", ["/sessions/", "/sessions/list/", f"/sessions/{MAC}/", "/sessions/a/b"])
-def test_an_unknown_path_is_404(client: TestClient, path: str) -> None:
+@pytest.mark.parametrize("where", ["/sessions/", "/sessions/list/", f"/sessions/{MAC}/", "/sessions/a/b"])
+def test_an_unknown_path_is_404(client: TestClient, where: str) -> None:
     """As the error body, and without a redirect."""
-    refused(client.get(path, follow_redirects=False), 404, "not_found")
+    refused(client.get(where, follow_redirects=False), 404, "not_found")
 
 
 def test_too_large_a_body_is_413(client: TestClient, rows: Rows) -> None:
@@ -516,8 +516,8 @@ def test_datatables_rows_have_their_15_positions(client: TestClient, context: Co
 PATHS = ["list", "calendar?start=2025-08-01&end=2025-08-02", "session-events", MAC]
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_store_that_cannot_serve_is_503(client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+@pytest.mark.parametrize("where", PATHS)
+def test_a_store_that_cannot_serve_is_503(client: TestClient, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """Before the answer begins, also where the answer is streamed."""
 
     async def fetch(*_: Any) -> Any:
@@ -529,7 +529,7 @@ def test_a_store_that_cannot_serve_is_503(client: TestClient, monkeypatch: pytes
 
     monkeypatch.setattr(Store, "fetch", fetch)
     monkeypatch.setattr(Store, "stream", stream)
-    answer = client.get(f"/sessions/{path}")
+    answer = client.get(f"/sessions/{where}")
     assert "secret" not in refused(answer, 503, "unavailable")
     assert answer.headers["retry-after"] == "5"
 
