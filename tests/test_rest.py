@@ -10,9 +10,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from resolvers import devices
+from resolvers import devices, sessions
 from resolvers.context import Context
-from resolvers.inputs import DeviceNames
+from resolvers.inputs import DeviceNames, NewSession, read
 from rest_compat.door import rest_door
 from rest_compat.openapi import document
 from rest_compat.rows import duration
@@ -550,9 +550,6 @@ def test_an_unforeseen_failure_is_500_and_its_cause_is_in_the_log(
 
 def test_a_long_list_comes_whole(client: TestClient, context: Context) -> None:
     """Chunk after chunk is one valid JSON document."""
-    from resolvers import sessions
-    from resolvers.inputs import NewSession, read
-
     new = read(NewSession, EXAMPLE, context.clock)
     asyncio.run(sessions.create(context, [new] * 2500))
     assert get(client, "list")["sessions"] == [ROW] * 2500
