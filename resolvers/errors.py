@@ -32,7 +32,10 @@ class NotFoundError(Exception):
 
 def shown(value: object) -> str:
     """A refused value as a message may carry it."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = "what is nested so deeply"
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
@@ -43,7 +46,7 @@ def invalid_input(error: ValidationError, known: Mapping[str, Any]) -> InvalidIn
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, FieldError):
         path.append(cause.field)
-    return InvalidInputError(".".join(map(str, path)) or "body", _problem(first, known))
+    return InvalidInputError(".".join(map(str, path))[:SHOWN] or "body", _problem(first, known))
 
 
 def _problem(mistake: ErrorDetails, known: Mapping[str, Any]) -> str:

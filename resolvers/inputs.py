@@ -59,7 +59,7 @@ def whole(least: int, most: int) -> BeforeValidator:
         text = str(value)
         if isinstance(value, bool) or not (text.isascii() and text.removeprefix("-").isdecimal()):
             raise ValueError(f"{shown(value)} is not a whole number")
-        if not least <= int(text[:20]) <= most:
+        if len(text) > 20 or not least <= int(text) <= most:
             raise ValueError(f"{shown(value)} is out of range; at least {least}, at most {most}")
         return int(text)
 

@@ -70,11 +70,12 @@ def known_end() -> ColumnElement[int]:
     return func.coalesce(session.disconnected_at, session.connected_at)
 
 
-def duration(now: ColumnElement[int]) -> ColumnElement[int | None]:
-    """Microseconds; until now while connected, and never negative; null when an end is missing."""
+def duration(row: Any) -> ColumnElement[int | None]:
+    """Microseconds between a row's ends; until `now` while connected, never negative; null when an end is missing."""
+    now = number("now")
     return case(
-        (session.state == "COMPLETE", session.disconnected_at - session.connected_at),
-        (session.state == "CONNECTED", case((session.connected_at < now, now - session.connected_at), else_=0)),
+        (row.state == "COMPLETE", row.disconnected_at - row.connected_at),
+        (row.state == "CONNECTED", case((row.connected_at < now, now - row.connected_at), else_=0)),
     )
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import cast as sql_cast
 
-from storage.clauses import COLUMNS, contains, ip_order, keyset, number, overlapping
+from storage.clauses import COLUMNS, contains, duration, ip_order, keyset, number, overlapping
 from storage.tables import DEVICES, MISSING_CONNECTION, MISSING_DISCONNECTION, device, session
 
 Kind = Literal["ALL", "SESSIONS", "MISSING", "VOIDED", "NEW", "DOWN"]
@@ -125,10 +125,6 @@ def _rows(kind: Kind) -> Subquery:
     return union_all(starts, ends).subquery("event")
 
 
-def _duration(row: Any) -> ColumnElement[int]:
-    return func.coalesce(row.disconnected_at, number("now")) - row.connected_at
-
-
 def _sorted_by(row: Any, sort: Sort) -> ColumnElement[Any]:
     match sort:
         case "order":
@@ -138,7 +134,7 @@ def _sorted_by(row: Any, sort: Sort) -> ColumnElement[Any]:
         case "owner":
             return func.fold(device.owner)
         case "duration":
-            return _duration(row)
+            return duration(row)
         case "ip":
             return ip_order(row.ip)
         case "connected":

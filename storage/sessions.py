@@ -71,9 +71,9 @@ def key_of(key: Key) -> ColumnElement[int]:
         case "start":
             return session.starts_at
         case "longest":
-            return func.coalesce(duration(number("now")), -1)
+            return func.coalesce(duration(session), -1)
         case "shortest":
-            return func.coalesce(duration(number("now")), 2**62)
+            return func.coalesce(duration(session), 2**62)
 
 
 @cache

@@ -4,7 +4,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import cache
@@ -159,6 +159,16 @@ def unavailable(cause: Exception) -> Exception:
     return cause
 
 
+async def _finished(function: Callable[..., T], *arguments: Any) -> T:
+    """What a thread answers. A caller that is cancelled waits for the thread, which may not lose its connection midway."""
+    running = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+
+
 class Store:
     """The sessions in one SQLite file. Opened and closed by whoever composes the program."""
 
@@ -192,14 +202,14 @@ class Store:
         except sqlite3.Error as cause:
             raise unavailable(cause) from cause
 
-    async def stream(self, question: CompilerElement, parameters: Parameters) -> AsyncIterator[list[Row]]:
+    async def stream(self, question: CompilerElement, parameters: Parameters) -> AsyncGenerator[list[Row], None]:
         """The rows in chunks, all of one moment, on a connection of their own so that a slow reader keeps nobody waiting."""
         try:
-            connection = await asyncio.to_thread(connect, self._path, read_only=True)
-            with closing(connection):
+            # Opened here and not in a thread: it takes no time, and what is opened cannot get lost when we are cancelled.
+            with closing(connect(self._path, read_only=True)) as connection:
                 sql, constants = compiled(question)
-                cursor = await asyncio.to_thread(connection.execute, sql, {**constants, **parameters})
-                while rows := await asyncio.to_thread(cursor.fetchmany, CHUNK):
+                cursor = await _finished(connection.execute, sql, {**constants, **parameters})
+                while rows := await _finished(cursor.fetchmany, CHUNK):
                     yield rows
         except sqlite3.Error as cause:
             raise unavailable(cause) from cause

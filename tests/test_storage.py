@@ -1,8 +1,10 @@
 """The store keeps what it acknowledged, and only that."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,33 @@ def test_a_store_that_cannot_be_written_says_so(path: Path, monkeypatch: pytest.
     asyncio.run(main())
     other.close()
     assert held(path) == [2]
+
+
+def test_a_reader_who_goes_away_midway_harms_nothing(path: Path) -> None:
+    """Streams that are cancelled while the database works let go of it in order, and leave no file open."""
+
+    async def consume(store: Store) -> None:
+        async with aclosing(store.stream(sessions.sessions(frozenset()), {})) as chunks:
+            async for _ in chunks:
+                pass
+
+    async def main() -> None:
+        store = Store(path)
+        await store.write(inserting(*range(5000)))
+        files = []
+        for attempt in range(40):
+            readers = [asyncio.ensure_future(consume(store)) for _ in range(8)]
+            await asyncio.sleep(attempt / 10_000)
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+            files.append(len(os.listdir("/proc/self/fd")))
+        # SQLite keeps the files of closed connections for the next ones, as many as were ever open at once.
+        assert files[-1] < files[0] + 8
+        await consume(store)
+        await store.close()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(
