@@ -79,7 +79,9 @@ async def name(context: Context, names: DeviceNames) -> DeviceRow:
     def change(transaction: Transaction) -> list[tuple[Any, ...]]:
         if given:
             transaction.execute(changes.update_device(*given), given | {"of": names.mac})
-        return transaction.fetch(ask.named(), {"macs": json.dumps([names.mac])})
+        named = transaction.fetch(ask.named(), {"macs": json.dumps([names.mac])})
+        transaction.execute(changes.delete_bare_device(), {"mac": names.mac})
+        return named
 
     rows = await context.store.write(change)
     if not rows:

@@ -1,7 +1,7 @@
 """Events, which are the ends of sessions, and how many there were."""
 
 from collections.abc import AsyncIterator
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from resolvers.context import Context
 from resolvers.inputs import EventsQuery, Page, TotalsQuery
@@ -10,6 +10,7 @@ from resolvers.sessions import latest
 from storage import events as ask
 from storage.clauses import like
 from storage.events import EventRow, NamedEventRow, Sort
+from storage.sqlite import Parameters
 
 
 class Totals(NamedTuple):
@@ -27,15 +28,16 @@ def _kind(query: EventsQuery) -> ask.Kind:
     return cast("ask.Kind", query.type.upper())
 
 
-def _window(context: Context, query: EventsQuery | TotalsQuery) -> dict[str, Any]:
+def window(context: Context, query: EventsQuery | TotalsQuery) -> Parameters:
+    """The period as parameters: taken once, so that rows and their count are of the same; raises InvalidInputError."""
     since, until = latest(context, query.period)
     return {"since": since, "until": until, "now": context.clock.now()}
 
 
-async def page(context: Context, query: EventsQuery, page: Page) -> Slice[EventRow]:
+async def page(context: Context, query: EventsQuery, window: Parameters, page: Page) -> Slice[EventRow]:
     """A keyset page of events, newest first."""
     kind = _kind(query)
-    parameters = _window(context, query)
+    parameters = {**window}
     marks = {name: parse_cursor(name, given, kind, 3) for name, given in page.cursors()}
     for name, place in marks.items():
         parameters |= {f"{name}_{part}": value for part, value in zip(("key", "id", "side"), place, strict=True)}
@@ -44,9 +46,9 @@ async def page(context: Context, query: EventsQuery, page: Page) -> Slice[EventR
     return cut(page, found, EventRow._make, lambda row: cursor(kind, row[11], row[1], row[12]))
 
 
-async def count(context: Context, query: EventsQuery, search: str = "") -> int:
+async def count(context: Context, query: EventsQuery, window: Parameters, search: str = "") -> int:
     """How many rows the list has."""
-    parameters = _window(context, query) | {"needle": like(search)}
+    parameters = {**window, "needle": like(search)}
     rows = await context.store.fetch(ask.count(_kind(query), search=_alphabet(search)), parameters)
     return int(rows[0][0])
 
@@ -58,16 +60,24 @@ def _alphabet(search: str) -> Literal["", "ascii", "unicode"]:
 
 
 async def table(
-    context: Context, query: EventsQuery, *, sort: Sort, descending: bool, search: str, limit: int | None, offset: int
+    context: Context,
+    query: EventsQuery,
+    window: Parameters,
+    *,
+    sort: Sort,
+    descending: bool,
+    search: str,
+    limit: int | None,
+    offset: int,
 ) -> AsyncIterator[list[NamedEventRow]]:
     """The rows with their device's name and owner, sorted by a column, in chunks."""
     question = ask.table(_kind(query), sort, descending=descending, search=_alphabet(search), limited=limit is not None)
-    parameters = _window(context, query) | {"needle": like(search), "limit": limit, "offset": offset}
+    parameters = {**window, "needle": like(search), "limit": limit, "offset": offset}
     async for rows in context.store.stream(question, parameters):
         yield [NamedEventRow._make(row) for row in rows]
 
 
 async def totals(context: Context, query: TotalsQuery) -> Totals:
     """How many rows each type of list has in the period."""
-    rows = await context.store.fetch(ask.totals(), _window(context, query))
+    rows = await context.store.fetch(ask.totals(), window(context, query))
     return Totals._make(rows[0])

@@ -123,7 +123,8 @@ class NewSession(Input):
     end_time: Instant | None = Field(default=None, description="The same; without it the device is still connected.")
     event_type_conn: Annotated[str, _event_type("Connected")] = Field(default="Connected")
     event_type_disc: Annotated[str, _event_type("Disconnected")] = Field(
-        default="Disconnected", description=f"{MISSING} without end_time: the end was never seen."
+        default="Disconnected",
+        description=f"{MISSING} without end_time: the end was never seen. Any other is left aside while there is no end.",
     )
     info: Annotated[str, _text(INFO_LENGTH, "")] = Field(default="", description="Free text.")
 
@@ -165,6 +166,13 @@ class CalendarQuery(Input):
     start: DayOrInstant = Field(description="First day (or instant).")
     end: DayOrInstant = Field(description="Last day, which is included (or instant, which is not).")
     mac: Mac | None = Field(default=None, description="Only this device.")
+
+
+class CalendarDays(CalendarQuery):
+    """The same, in whole days."""
+
+    start: Day
+    end: Day
 
 
 class DeviceQuery(Input):
@@ -228,6 +236,12 @@ class TimeRange(Input):
 
     from_: Annotated[Instant | None, Field(alias="from")] = None
     to: Instant | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.from_ is not None and self.to is not None and self.to < self.from_:
+            raise FieldError("to", "is before from")
+        return self
 
 
 class SessionFilter(Input):

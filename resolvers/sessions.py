@@ -137,8 +137,6 @@ def _asked(context: Context, wanted: SessionFilter) -> _Asked:
         parameters["ended_until"] = clock.day(wanted.end_date).until
     if wanted.overlaps is not None:
         since, until = wanted.overlaps.from_, wanted.overlaps.to
-        if since is not None and until is not None and until < since:
-            raise InvalidInputError("filter.overlaps.to", "is before from")
         conditions.add("overlapping")
         parameters["since"] = FAR_PAST if since is None else since
         parameters["until"] = FAR_FUTURE if until is None else until

@@ -111,11 +111,13 @@ async def session_events(context: Context, request: Request) -> Response:
     """GET /session-events."""
     query = requests.query(requests.TableQuery, request, context.clock)
     now = context.clock.now()
-    total = await events.count(context, query)
-    filtered = await events.count(context, query, query.search) if query.search else total
+    window = events.window(context, query)
+    total = await events.count(context, query, window)
+    filtered = await events.count(context, query, window, query.search) if query.search else total
     found = events.table(
         context,
         query,
+        window,
         sort=requests.SORTS[query.sortCol],
         descending=query.sortDir == "desc",
         search=query.search,

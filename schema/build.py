@@ -11,7 +11,7 @@ from schema.scalars import SCALARS
 from schema.types import Device, Session
 
 DOCUMENTS = 256  # parsed and validated documents that are kept
-# The types hold no cycle, so a query can only be deep in fragments; what multiplies it are aliases and sheer length.
+# No type of ours leads back to itself, and introspection has a limit of its own: what multiplies a query is its length.
 MAX_ALIASES, MAX_TOKENS = 30, 100_000
 
 

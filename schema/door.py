@@ -58,7 +58,10 @@ class GraphQLDoor(GraphQL[Request, None]):
         return answer
 
     def decode_json(self, data: str | bytes) -> object:
-        return orjson.loads(data)
+        decoded: object = orjson.loads(data)
+        if not isinstance(decoded, dict | list):
+            raise HTTPException(400, 'Send a JSON object, as in {"query": "{ sessionTotals { all } }"}.')
+        return decoded
 
     def encode_json(self, data: object) -> bytes:
         return orjson.dumps(data)

@@ -13,7 +13,9 @@ from resolvers.errors import InvalidInputError, NotFoundError
 from storage.errors import StoreUnavailableError
 
 # The limiters of the schema say what they refuse in words alone; a test holds these to them.
-_TOO_COMPLEX = re.compile(r"aliases found|contains more than \d+ tokens")
+_TOO_COMPLEX = re.compile(
+    r"aliases found|nested too deeply|introspection depth|Validation aborted|contains more than \d+ tokens"
+)
 
 log = logging.getLogger("netsessions")
 
@@ -55,6 +57,9 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
             answer["message"] = "The store cannot be used now; nothing of this was stored. Try again."
             extensions["code"] = "INTERNAL_SERVER_ERROR"
             log.error("store unavailable: %s", cause)
+        case RecursionError():
+            answer["message"] = "The query is nested too deeply."
+            extensions["code"] = "QUERY_TOO_COMPLEX"
         case None:
             extensions["code"] = "QUERY_TOO_COMPLEX" if _TOO_COMPLEX.search(error.message) else "BAD_USER_INPUT"
         case _:

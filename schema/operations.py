@@ -97,7 +97,7 @@ class Query:
         self, info: Ask, start: Date, end: Date, mac: MAC | None = _UNSET
     ) -> list[CalendarEntry]:
         context = info.context.context
-        query = inputs.read(inputs.CalendarQuery, _given(start=start, end=end, mac=mac), context.clock)
+        query = inputs.read(inputs.CalendarDays, _given(start=start, end=end, mac=mac), context.clock)
         return [entry_of(row, context) async for rows in sessions.calendar(context, query) for row in rows]
 
     @strawberry.field
@@ -119,8 +119,9 @@ class Query:
     ) -> Connection[SessionEvent]:
         context = info.context.context
         query = inputs.read(inputs.EventsQuery, _given(type=type, period=period), context.clock)
-        found = await events.page(context, query, _page(info, first, after, last, before))
-        return connection_of(found, event_of, lambda: events.count(context, query))
+        window = events.window(context, query)
+        found = await events.page(context, query, window, _page(info, first, after, last, before))
+        return connection_of(found, event_of, lambda: events.count(context, query, window))
 
     @strawberry.field
     async def session_totals(self, info: Ask, period: Period | None = SEVEN_DAYS) -> SessionTotals:

@@ -88,5 +88,6 @@ def delete_sessions() -> Delete:
 
 @cache
 def delete_bare_device() -> Delete:
-    """The row of `mac`, if nothing but its sessions made it known."""
-    return delete(DEVICES).where(device.mac == text("mac"), device.name.is_(None), device.owner.is_(None))
+    """The row of `mac`, if it has no session, name or owner any more."""
+    known = exists(literal_column("1")).where(session.mac == text("mac"))
+    return delete(DEVICES).where(device.mac == text("mac"), device.name.is_(None), device.owner.is_(None), ~known)

@@ -81,6 +81,7 @@ class Session(SQLModel, table=True):
         ),
         Index("session_by_start", "starts_at", "id"),
         Index("session_by_device", "mac", "starts_at", "id"),
+        Index("session_by_device_end", "mac", "disconnected_at"),
         Index("session_by_span", "span", "starts_at"),
     )
 

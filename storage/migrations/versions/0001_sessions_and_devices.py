@@ -71,4 +71,5 @@ def upgrade() -> None:
     )
     op.create_index("session_by_start", "session", ["starts_at", "id"])
     op.create_index("session_by_device", "session", ["mac", "starts_at", "id"])
+    op.create_index("session_by_device_end", "session", ["mac", "disconnected_at"])
     op.create_index("session_by_span", "session", ["span", "starts_at"])
