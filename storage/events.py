@@ -4,6 +4,7 @@ Parameters: `since`, `until`, `now` (instants), `needle` (see `clauses.like`), `
 `after_key`, `after_id`, `after_side`.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -89,8 +90,14 @@ def _missing() -> ColumnElement[bool]:
     return or_(session.state == MISSING_CONNECTION, session.state == MISSING_DISCONNECTION)
 
 
-def _rows(kind: Kind) -> Subquery:
-    """All rows of a kind: sessions overlapping the window, or the ends that lie in it."""
+Narrow = Callable[[Select[Any], dict[str, Any]], Select[Any]]
+
+
+def _rows(kind: Kind, narrow: Narrow = lambda statement, _: statement) -> Subquery:
+    """All rows of a kind: sessions overlapping the window, or the ends that lie in it.
+
+    `narrow` is handed each statement with the columns of its rows' place, before they are put together.
+    """
     if kind in ("SESSIONS", "MISSING"):
         whole = select(
             *COLUMNS,
@@ -99,7 +106,8 @@ def _rows(kind: Kind) -> Subquery:
             session.starts_at.label("key"),
             literal(0, SmallInteger).label("side"),
         ).where(overlapping())
-        return (whole.where(_missing()) if kind == "MISSING" else whole).subquery("event")
+        place = {"key": session.starts_at, "id": session.id, "side": literal(0, SmallInteger)}
+        return narrow(whole.where(_missing()) if kind == "MISSING" else whole, place).subquery("event")
     starts = select(
         *COLUMNS,
         session.connected_at.label("occurred_at"),
@@ -122,7 +130,12 @@ def _rows(kind: Kind) -> Subquery:
     start_is, end_is = _is(kind, session.connection_event), _is(kind, session.disconnection_event)
     if start_is is not None and end_is is not None:
         starts, ends = starts.where(start_is), ends.where(end_is)
-    return union_all(starts, ends).subquery("event")
+    # Narrowed statements carry an order and a limit of their own, which only a subquery may within a union.
+    branches = (
+        narrow(statement, {"key": key, "id": session.id, "side": literal(side, SmallInteger)}).subquery()
+        for statement, key, side in ((starts, session.starts_at, 0), (ends, session.disconnected_at, 1))
+    )
+    return union_all(*(select(branch) for branch in branches)).subquery("event")
 
 
 def _sorted_by(row: Any, sort: Sort) -> ColumnElement[Any]:
@@ -153,10 +166,14 @@ def _searched(row: Any, statement: Select[Any], search: Literal["", "ascii", "un
 @cache
 def page(kind: Kind, *, after: bool, before: bool, backward: bool) -> Select[Any]:
     """A keyset page of events, newest first, `limit` long."""
-    row = _rows(kind).c
-    position = {"key": row.key, "id": row.id, "side": row.side}
-    statement = keyset(select(*row), position, descending=True, after=after, before=before, backward=backward)
-    return statement.limit(number("limit"))
+
+    def narrow(statement: Select[Any], place: dict[str, Any]) -> Select[Any]:
+        found = keyset(statement, place, descending=True, after=after, before=before, backward=backward)
+        return found.limit(number("limit"))
+
+    # Each branch gives a page at most, and of those few rows the page is made: none sorts the whole period.
+    row = _rows(kind, narrow).c
+    return narrow(select(*row), {"key": row.key, "id": row.id, "side": row.side})
 
 
 @cache

@@ -126,11 +126,13 @@ def drawn(*, one_device: bool) -> Select[Any]:
     An end never seen is estimated: a start from the same device's previous end, an end from its next start, an hour
     away at most.
     """
+    # Named by its value where it is known: what shards the table by MAC can then ask one shard.
+    same_device = text("mac") if one_device else session.mac
     earlier, later = SESSIONS.alias().c, SESSIONS.alias().c
     previous_end = (
         select(func.max(earlier.disconnected_at))
         .where(
-            earlier.mac == session.mac,
+            earlier.mac == same_device,
             earlier.disconnected_at < session.disconnected_at,
             earlier.disconnected_at >= session.disconnected_at - HOUR,
         )
@@ -139,7 +141,7 @@ def drawn(*, one_device: bool) -> Select[Any]:
     next_start = (
         select(func.min(later.connected_at))
         .where(
-            later.mac == session.mac,
+            later.mac == same_device,
             later.starts_at > session.starts_at,
             later.starts_at <= session.starts_at + HOUR,
         )

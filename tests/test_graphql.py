@@ -341,3 +341,58 @@ def test_the_cause_of_a_failure_stays_in_the_log(
     assert answer.json()["errors"][0]["extensions"] == {"code": "INTERNAL_SERVER_ERROR"}
     assert "secret" not in answer.text
     assert "secret detail" in caplog.text
+
+
+@pytest.mark.parametrize("body", ["null", "5", '"x"', "true", "[]", "{", '{"query": 5}', '{"query": null}', "{}"])
+def test_a_body_that_is_no_request_is_refused_with_a_code(context: Context, body: str) -> None:
+    """Whatever JSON it is, or is not."""
+    headers = {"Content-Type": "application/json"}
+    answer = TestClient(GraphQLDoor(context)).post("/", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+def test_a_chain_of_fragments_without_end_is_too_complex(ask: Ask) -> None:
+    """It costs the client an error, not the server its stack."""
+    chain = "".join(f"fragment f{n} on Query {{ ...f{n + 1} }} " for n in range(3000))
+    [error] = ask("{ ...f0 } " + chain + "fragment f3000 on Query { __typename }")["errors"]
+    assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
+
+
+def test_a_date_is_a_day(ask: Ask) -> None:
+    """The calendar of GraphQL takes days, not times."""
+    [error] = ask('{ sessionCalendar(start: "2025-08-01T11:00:00", end: "2025-08-02") { start } }')["errors"]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "start"}
+    assert "is not a day; write it as 2025-08-01" in error["message"]
+
+
+def test_a_device_without_sessions_name_and_owner_is_gone(ask: Ask) -> None:
+    """It stays while it has a name, and goes with it."""
+    create(ask)
+    ask('mutation { updateDevice(mac: "%s", name: "x") { mac } deleteSessions(mac: "%s") { deleted } }' % (MAC, MAC))
+    assert ask("{ devices { totalCount } }")["data"]["devices"]["totalCount"] == 1
+    ask('mutation { updateDevice(mac: "%s", name: null) { mac } }' % MAC)
+    assert ask("{ devices { totalCount } }")["data"]["devices"]["totalCount"] == 0
+
+
+def test_events_page_by_page_are_the_whole_list(ask: Ask) -> None:
+    """In either direction, each end once, also where sessions begin and end at the same instants."""
+    for n in range(9):
+        create(ask, startTime=f"2025-08-19T1{n % 3}:00", endTime=f"2025-08-19T1{3 + n % 2}:00")
+    query = """query($first: Int, $after: String, $last: Int, $before: String) {
+        sessionEvents(first: $first, after: $after, last: $last, before: $before) {
+            nodes { eventType occurredAt session { id } }
+            pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
+    whole = ask(query)["data"]["sessionEvents"]["nodes"]
+    assert len(whole) == 18
+    assert [node["occurredAt"] for node in whole] == sorted((node["occurredAt"] for node in whole), reverse=True)
+    forward: list[Any] = []
+    backward: list[Any] = []
+    after = before = None
+    for _ in range(5):
+        page = ask(query, first=4, after=after)["data"]["sessionEvents"]
+        forward, after = forward + page["nodes"], page["pageInfo"]["endCursor"]
+        page = ask(query, last=4, before=before)["data"]["sessionEvents"]
+        backward, before = page["nodes"] + backward, page["pageInfo"]["startCursor"]
+    assert forward == whole
+    assert backward == whole
