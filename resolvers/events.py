@@ -9,7 +9,7 @@ from resolvers.paging import Slice, cursor, cut, parse_cursor
 from resolvers.sessions import latest
 from storage import events as ask
 from storage.clauses import like
-from storage.events import EventRow, NamedEventRow, Sort
+from storage.events import EventRow, Sort
 from storage.sqlite import Parameters
 
 
@@ -43,7 +43,7 @@ async def page(context: Context, query: EventsQuery, window: Parameters, page: P
         parameters |= {f"{name}_{part}": value for part, value in zip(("key", "id", "side"), place, strict=True)}
     question = ask.page(kind, after="after" in marks, before="before" in marks, backward=page.backward)
     found = await context.store.fetch(question, parameters | {"limit": page.size + 1})
-    return cut(page, found, EventRow._make, lambda row: cursor(kind, row[11], row[1], row[12]))
+    return cut(page, found, EventRow.of, lambda row: cursor(kind, row[-2], row[1], row[-1]))
 
 
 async def count(context: Context, query: EventsQuery, window: Parameters, search: str = "") -> int:
@@ -69,12 +69,12 @@ async def table(
     search: str,
     limit: int | None,
     offset: int,
-) -> AsyncIterator[list[NamedEventRow]]:
+) -> AsyncIterator[list[EventRow]]:
     """The rows with their device's name and owner, sorted by a column, in chunks."""
     question = ask.table(_kind(query), sort, descending=descending, search=_alphabet(search), limited=limit is not None)
     parameters = {**window, "needle": like(search), "limit": limit, "offset": offset}
     async for rows in context.store.stream(question, parameters):
-        yield [NamedEventRow._make(row) for row in rows]
+        yield [EventRow.of(row) for row in rows]
 
 
 async def totals(context: Context, query: TotalsQuery) -> Totals:

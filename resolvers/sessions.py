@@ -14,7 +14,6 @@ from resolvers.paging import Slice, cursor, cut, parse_cursor
 from storage import changes
 from storage import sessions as ask
 from storage.clauses import like
-from storage.events import EventRow, NamedEventRow
 from storage.sessions import SessionRow, SpannedRow
 from storage.sqlite import Transaction
 from storage.tables import CONNECTED, MISSING
@@ -201,7 +200,7 @@ async def calendar(context: Context, query: CalendarQuery) -> AsyncIterator[list
         raise InvalidInputError("end", "is before start")
     parameters = {"since": since, "until": until, "now": clock.now(), "mac": query.mac}
     async for rows in context.store.stream(ask.drawn(one_device=query.mac is not None), parameters):
-        yield [SpannedRow._make(row) for row in rows]
+        yield [SpannedRow.of(row) for row in rows]
 
 
 def latest(context: Context, period: Period) -> Window:
@@ -220,7 +219,7 @@ async def of_device(context: Context, query: DeviceQuery) -> list[SessionRow]:
     return [SessionRow._make(row[:-1]) for row in found]
 
 
-def lasted(row: SessionRow | SpannedRow | EventRow | NamedEventRow, now: int) -> int | None:
+def lasted(row: SessionRow, now: int) -> int | None:
     """Microseconds between the ends; until now while connected; None when an end is missing."""
     if row.connected_at is None or (row.disconnected_at is None and row.state != CONNECTED):
         return None

@@ -1,7 +1,7 @@
 """What both doors say of a session in a calendar: its colour, its tooltip, and times as a wall clock shows them."""
 
 from resolvers.clock import Clock
-from storage.sessions import SpannedRow
+from storage.sessions import SessionRow
 from storage.tables import COMPLETE, CONNECTED, MISSING
 
 TITLE, CLASS_NAME = "", "no-border"
@@ -10,7 +10,7 @@ _AN_END_MISSING = "#f39c12"
 STILL_CONNECTED = "<still connected>"
 
 
-def colour(row: SpannedRow) -> str:
+def colour(row: SessionRow) -> str:
     """The colour of a calendar entry."""
     return _COLOURS.get(row.state, _AN_END_MISSING)
 
@@ -20,7 +20,7 @@ def wall_clock(instant: int, clock: Clock) -> str:
     return clock.local(instant).strftime("%Y-%m-%d %H:%M")
 
 
-def tooltip(row: SpannedRow, clock: Clock) -> str:
+def tooltip(row: SessionRow, clock: Clock) -> str:
     """Three lines: both ends, as far as they were seen, and the address."""
     start = MISSING if row.connected_at is None else wall_clock(row.connected_at, clock)
     if row.disconnected_at is not None:

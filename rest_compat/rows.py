@@ -8,14 +8,11 @@ import orjson
 from resolvers import wording
 from resolvers.clock import Clock
 from resolvers.sessions import lasted
-from storage.events import NEW_DEVICE, EventRow, NamedEventRow
+from storage.events import NEW_DEVICE, EventRow
 from storage.sessions import SessionRow, SpannedRow
-from storage.tables import CONNECTED, MISSING
+from storage.tables import CONNECTED, MISSING, SECOND
 
 UNKNOWN = "..."
-SECOND = 1_000_000
-
-AnyRow = SessionRow | EventRow | NamedEventRow
 
 
 def duration(microseconds: int | None) -> str:
@@ -27,24 +24,24 @@ def duration(microseconds: int | None) -> str:
     return f"{days}d {hours}h {minutes}m" if days else f"{hours}h {minutes}m"
 
 
-def _connection(row: AnyRow, clock: Clock) -> str:
+def _connection(row: SessionRow, clock: Clock) -> str:
     return MISSING if row.connected_at is None else wording.wall_clock(row.connected_at, clock)
 
 
-def _disconnection(row: AnyRow, clock: Clock) -> str:
+def _disconnection(row: SessionRow, clock: Clock) -> str:
     if row.disconnected_at is not None:
         return wording.wall_clock(row.disconnected_at, clock)
     return UNKNOWN if row.state == CONNECTED else MISSING
 
 
-def _info(row: AnyRow) -> str:
+def _info(row: SessionRow) -> str:
     """The session's info, after the mark of one that a new device opened."""
     if row.connection_event != NEW_DEVICE:
         return row.info
     return f"{NEW_DEVICE}, {row.info}" if row.info else NEW_DEVICE
 
 
-def session(row: AnyRow, clock: Clock, now: int) -> dict[str, Any]:
+def session(row: SessionRow, clock: Clock, now: int) -> dict[str, Any]:
     """The six keys of a session."""
     return {
         "ses_MAC": row.mac,
@@ -59,12 +56,12 @@ def session(row: AnyRow, clock: Clock, now: int) -> dict[str, Any]:
 def calendar(row: SpannedRow, clock: Clock) -> dict[str, Any]:
     """A calendar entry, drawn between the two instants that were found for it."""
     return {
-        "resourceId": row.mac,
+        "resourceId": row.session.mac,
         "title": wording.TITLE,
         "start": _seconds(row.drawn_from, clock),
         "end": _seconds(row.drawn_until, clock),
-        "color": wording.colour(row),
-        "tooltip": wording.tooltip(row, clock),
+        "color": wording.colour(row.session),
+        "tooltip": wording.tooltip(row.session, clock),
         "className": wording.CLASS_NAME,
     }
 
@@ -73,30 +70,31 @@ def _seconds(instant: int, clock: Clock) -> str:
     return clock.local(instant).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def event(row: NamedEventRow, clock: Clock, now: int) -> dict[str, Any]:
+def event(row: EventRow, clock: Clock, now: int) -> dict[str, Any]:
     """The six keys of the session, then its event; null in a row that is a session."""
     occurred = None if row.occurred_at is None else wording.wall_clock(row.occurred_at, clock)
-    return session(row, clock, now) | {"eve_DateTime": occurred, "eve_EventType": row.event_type}
+    return session(row.session, clock, now) | {"eve_DateTime": occurred, "eve_EventType": row.event_type}
 
 
-def table(row: NamedEventRow, clock: Clock, now: int) -> tuple[Any, ...]:
+def table(row: EventRow, clock: Clock, now: int) -> tuple[Any, ...]:
     """The 15 positions that NetAlertX's table reads."""
-    microseconds = lasted(row, now)
+    stay = row.session
+    microseconds = lasted(stay, now)
     return (
         wording.wall_clock(row.key, clock),
         row.name,
         row.owner,
         None if row.occurred_at is None else wording.wall_clock(row.occurred_at, clock),
         row.event_type,
-        _connection(row, clock),
-        _disconnection(row, clock),
+        _connection(stay, clock),
+        _disconnection(stay, clock),
         duration(microseconds),
         None if microseconds is None else microseconds // SECOND,
-        row.ip,
+        stay.ip,
         # JSON has numbers of any length, but the encoder stops at 64 bits; an IPv6 address is written as its digits.
-        orjson.Fragment(str(int(ip_address(row.ip)))),
-        _info(row),
-        int(row.state == CONNECTED),
-        row.mac,
+        orjson.Fragment(str(int(ip_address(stay.ip)))),
+        _info(stay),
+        int(stay.state == CONNECTED),
+        stay.mac,
         0,
     )

@@ -109,7 +109,7 @@ def device_of(row: DeviceRow) -> Device:
 
 @strawberry.type
 class Session(Node):
-    row: strawberry.Private[SessionRow | SpannedRow | EventRow]
+    row: strawberry.Private[SessionRow]
     mac: MAC
     ip: IPAddress
     state: SessionState
@@ -135,7 +135,7 @@ def session_id(mac: str, identity: int) -> strawberry.ID:
     return strawberry.ID(f"S:{mac}:{identity}")
 
 
-def session_of(row: SessionRow | SpannedRow | EventRow) -> Session:
+def session_of(row: SessionRow) -> Session:
     """A session as the schema shows it."""
     return Session(
         row=row,
@@ -160,7 +160,9 @@ class SessionEvent:
 
 def event_of(row: EventRow) -> SessionEvent:
     """An event, or a session in the place of one, as the schema shows it."""
-    return SessionEvent(event_type=row.event_type, occurred_at=_instant(row.occurred_at), session=session_of(row))
+    return SessionEvent(
+        event_type=row.event_type, occurred_at=_instant(row.occurred_at), session=session_of(row.session)
+    )
 
 
 @strawberry.type(description="An entry as FullCalendar and its relatives read it.")
@@ -178,14 +180,14 @@ class CalendarEntry:
 def entry_of(row: SpannedRow, context: Context) -> CalendarEntry:
     """A calendar entry as the schema shows it."""
     return CalendarEntry(
-        resource_id=MAC(row.mac),
+        resource_id=MAC(row.session.mac),
         title=wording.TITLE,
         start=DateTime(row.drawn_from),
         end=DateTime(row.drawn_until),
-        color=wording.colour(row),
-        tooltip=wording.tooltip(row, context.clock),
+        color=wording.colour(row.session),
+        tooltip=wording.tooltip(row.session, context.clock),
         class_name=wording.CLASS_NAME,
-        session=session_of(row),
+        session=session_of(row.session),
     )
 
 

@@ -79,13 +79,14 @@ def duration(row: Any) -> ColumnElement[int | None]:
     )
 
 
-def overlapping(*, ended_inside: bool = False) -> ColumnElement[bool]:
+def overlapping(*, ended_inside: bool = False, margin: int = 0) -> ColumnElement[bool]:
     """Sessions that overlap the half-open window of the parameters `since`, `until`, seen at the instant `now`.
 
     One seek a span class, joined by OR. A session that is an instant (both ends equal, or one never seen) overlaps the
-    window that holds it; one still connected ends now. With `ended_inside`, only those whose end lies in the window.
+    window that holds it; one still connected ends now. With `ended_inside`, only those whose end lies in the window;
+    with a `margin`, the window is wider at both sides by that much.
     """
-    since, until = number("since"), number("until")
+    since, until = number("since") - margin, number("until") + margin
     if ended_inside:
         closed = and_(session.disconnected_at >= since, session.disconnected_at < until)
     else:

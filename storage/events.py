@@ -4,9 +4,9 @@ Parameters: `since`, `until`, `now` (instants), `needle` (see `clauses.like`), `
 `after_key`, `after_id`, `after_side`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from sqlalchemy import (
     BigInteger,
@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy import cast as sql_cast
 
 from storage.clauses import COLUMNS, contains, duration, ip_order, keyset, number, overlapping
+from storage.sessions import WIDTH, SessionRow
 from storage.tables import DEVICES, MISSING_CONNECTION, MISSING_DISCONNECTION, device, session
 
 Kind = Literal["ALL", "SESSIONS", "MISSING", "VOIDED", "NEW", "DOWN"]
@@ -37,41 +38,23 @@ NEW_DEVICE, DEVICE_DOWN, VOIDED = "New Device", "Device Down", "VOIDED"
 
 
 class EventRow(NamedTuple):
-    """A session and, unless the row is a session, the event at one of its ends; `key` and `side` place it in its list."""
+    """A session and, unless the row is a session, the event at one of its ends.
 
-    mac: str
-    id: int
-    ip: str
-    connected_at: int | None
-    disconnected_at: int | None
-    connection_event: str
-    disconnection_event: str | None
-    info: str
-    state: str
+    `key`, the session's id and `side` (0 start, 1 end) place it in its list; name and owner are its device's, if asked for.
+    """
+
+    session: SessionRow
     occurred_at: int | None
     event_type: str | None
     key: int
     side: int
+    name: str | None = None
+    owner: str | None = None
 
-
-class NamedEventRow(NamedTuple):
-    """An `EventRow` with the device's name and owner."""
-
-    mac: str
-    id: int
-    ip: str
-    connected_at: int | None
-    disconnected_at: int | None
-    connection_event: str
-    disconnection_event: str | None
-    info: str
-    state: str
-    occurred_at: int | None
-    event_type: str | None
-    key: int
-    side: int
-    name: str | None
-    owner: str | None
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Self:
+        """A row of `page` or `table`."""
+        return cls(SessionRow._make(row[:WIDTH]), *row[WIDTH:])
 
 
 def _is(kind: Kind, event_type: Any) -> ColumnElement[bool] | None:

@@ -4,10 +4,11 @@ Parameters of every filter: `mac`, `macs`, `ips`, `states` (JSON arrays), `start
 (instants), `now` (the instant of asking), `needle` (see `clauses.like`).
 """
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from storage.clauses import COLUMNS, contains, duration, keyset, known_end, members, number, overlapping, text
 from storage.tables import HOUR, MISSING_CONNECTION, MISSING_DISCONNECTION, OPEN, SESSIONS, session
@@ -18,8 +19,11 @@ Condition = Literal[
 Key = Literal["start", "longest", "shortest"]
 
 
+WIDTH = len(COLUMNS)
+
+
 class SessionRow(NamedTuple):
-    """One session as storage answers it; instants in microseconds since 1970-01-01T00:00Z."""
+    """One session as storage answers it, its fields `COLUMNS`; instants in microseconds since 1970-01-01T00:00Z."""
 
     mac: str
     id: int
@@ -35,17 +39,14 @@ class SessionRow(NamedTuple):
 class SpannedRow(NamedTuple):
     """A session and the two instants between which a calendar draws it."""
 
-    mac: str
-    id: int
-    ip: str
-    connected_at: int | None
-    disconnected_at: int | None
-    connection_event: str
-    disconnection_event: str | None
-    info: str
-    state: str
+    session: SessionRow
     drawn_from: int
     drawn_until: int
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Self:
+        """A row of `drawn`."""
+        return cls(SessionRow._make(row[:WIDTH]), *row[WIDTH:])
 
 
 def _condition(name: Condition) -> ColumnElement[bool]:
@@ -121,7 +122,7 @@ def any_session() -> Select[Any]:
 
 @cache
 def drawn(*, one_device: bool) -> Select[Any]:
-    """Sessions overlapping the window, with the ends that a calendar draws; in order of device and time.
+    """Sessions whose drawing overlaps the window, with the ends that a calendar draws; in order of time.
 
     An end never seen is estimated: a start from the same device's previous end, an end from its next start, an hour
     away at most.
@@ -157,7 +158,11 @@ def drawn(*, one_device: bool) -> Select[Any]:
         (session.span == OPEN, case((session.connected_at > now, session.connected_at), else_=now)),
         else_=session.disconnected_at,
     )
-    statement = select(*COLUMNS, start.label("drawn_from"), end.label("drawn_until")).where(overlapping())
+    # What is drawn reaches at most an hour beyond what was seen.
+    seen = select(*COLUMNS, start.label("drawn_from"), end.label("drawn_until")).where(overlapping(margin=HOUR))
     if one_device:
-        statement = statement.where(session.mac == text("mac"))
-    return statement.order_by(session.starts_at, session.id)
+        seen = seen.where(session.mac == text("mac"))
+    row = seen.subquery().c
+    since, until = number("since"), number("until")
+    inside = and_(row.drawn_from < until, or_(row.drawn_until > since, row.drawn_from >= since))
+    return select(*row).where(inside).order_by(row.drawn_from, row.id)

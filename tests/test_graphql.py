@@ -396,3 +396,27 @@ def test_events_page_by_page_are_the_whole_list(ask: Ask) -> None:
         backward, before = page["nodes"] + backward, page["pageInfo"]["startCursor"]
     assert forward == whole
     assert backward == whole
+
+
+def test_each_day_of_a_calendar_holds_what_is_drawn_on_it(ask: Ask) -> None:
+    """Also the part of an entry that is estimated, and nothing that only touches the day's edge."""
+    create(ask, startTime="2025-08-01T23:30", endTime=..., eventTypeDisc="<missing event>")
+    create(ask, startTime=None, eventTypeConn="<missing event>", endTime="2025-08-04T00:20")
+    create(ask, startTime="2025-08-05T10:00", endTime="2025-08-06T00:00")
+    drawn = {
+        day: [
+            f"{entry['start'][8:16]} {entry['end'][8:16]}"
+            for entry in ask(
+                "query($d: Date!) { sessionCalendar(start: $d, end: $d) { start end } }", d=f"2025-08-0{day}"
+            )["data"]["sessionCalendar"]
+        ]
+        for day in range(1, 7)
+    }
+    assert drawn == {
+        1: ["01T23:30 02T00:30"],
+        2: ["01T23:30 02T00:30"],
+        3: ["03T23:20 04T00:20"],
+        4: ["03T23:20 04T00:20"],
+        5: ["05T10:00 06T00:00"],
+        6: [],
+    }
