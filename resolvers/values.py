@@ -10,6 +10,7 @@ _MAC = re.compile(
     r"[0-9a-f]{2}(:[0-9a-f]{2}){5}|[0-9a-f]{2}(-[0-9a-f]{2}){5}|[0-9a-f]{4}(\.[0-9a-f]{4}){2}|[0-9a-f]{12}",
     re.ASCII | re.IGNORECASE,
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 EVENT_TYPE_LENGTH, INFO_LENGTH, NAME_LENGTH = 100, 10_000, 200
 
 
@@ -53,6 +54,7 @@ def parse_text(text: object, longest: int) -> str:
         raise ValueError(f"{shown(text)} is not text")
     if len(text) > longest:
         raise ValueError(f"has {len(text)} characters; at most {longest}")
-    if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+    # Half of a surrogate pair is the one thing in a string that UTF-8 cannot write.
+    if "\0" in text or (not text.isascii() and _SURROGATE.search(text)):
         raise ValueError("contains a character that cannot be stored (NUL or half of a surrogate pair)")
     return text

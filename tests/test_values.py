@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resolvers.clock import Clock, parse_period, utc
-from resolvers.values import parse_ip, parse_mac
+from resolvers.values import parse_ip, parse_mac, parse_text
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo"]
 
@@ -128,3 +128,16 @@ def test_what_is_not_a_period_is_refused(text: str) -> None:
         return
     with pytest.raises(ValueError, match=r"period|reaches back"):
         parse_period(text)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "x\udfff", "ü\0"])
+def test_text_that_no_database_can_hold_is_refused(text: str) -> None:
+    """NUL, and half of a surrogate pair, also among other letters."""
+    with pytest.raises(ValueError, match="contains a character that cannot be stored"):
+        parse_text(text, 10)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=50))
+def test_every_other_text_is_kept_as_it_is(text: str) -> None:
+    """Emoji, control characters, right-to-left marks and all."""
+    assert parse_text(text, 50) == text
