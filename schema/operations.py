@@ -10,12 +10,12 @@ import strawberry
 from resolvers import devices, events, inputs, sessions
 from resolvers.errors import InvalidInputError, shown
 from resolvers.inputs import Page
+from schema.arguments import CreateSessionInput, SessionFilter
 from schema.scalars import MAC, Date, Period
 from schema.types import (
     Ask,
     CalendarEntry,
     Connection,
-    CreateSessionInput,
     CreateSessionPayload,
     CreateSessionsPayload,
     DeleteSessionsPayload,
@@ -24,7 +24,6 @@ from schema.types import (
     Session,
     SessionEvent,
     SessionEventType,
-    SessionFilter,
     SessionOrder,
     SessionTotals,
     connection_of,

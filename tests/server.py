@@ -1,6 +1,7 @@
 """Starts the program as a user does, in a process of its own on a real socket."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,10 +17,14 @@ TOKEN = "a-token-for-tests"
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
+    """A port that nobody listens on, below those that the system hands out to clients meanwhile."""
+    while True:
+        port = random.randrange(20_300, 32_000)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
 
 
