@@ -42,7 +42,6 @@ async def running_app(settings: Settings, token: str) -> AsyncIterator[Starlette
     a sentence, where a web server would print the traceback of a failed lifespan.
     """
     path = settings.database_path
-    path.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     await asyncio.to_thread(migrate, path)
     store = Store(path)
     try:

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
-from netsessions.settings import Settings, settings_options
+from netsessions.settings import Settings, settings_options, zone_of
 from resolvers.clock import Clock
 from resolvers.context import Context
 from resolvers.demo import DAYS, Made, NotEmptyError, make_demo
@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
-        raise click.BadParameter(f"{name[:100]!r} is not an IANA time zone such as Europe/Berlin.") from None
+        return zone_of(name)
+    except ValueError as problem:
+        raise click.BadParameter(f"{problem}.") from None
 
 
 def _with_store(settings: Settings, work: Callable[[Context], Awaitable[T]]) -> T:
@@ -42,7 +42,6 @@ def _with_store(settings: Settings, work: Callable[[Context], Awaitable[T]]) -> 
 
     path = settings.database_path
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         migrate(path)
         return asyncio.run(run())
     except (SourceError, StoreUnusableError) as problem:

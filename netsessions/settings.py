@@ -22,6 +22,14 @@ def _default_url() -> str:
     return f"{SQLITE}{user_data_path('netsessions') / 'netsessions.db'}"
 
 
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of an IANA name. Raises ValueError."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
+        raise ValueError(f"{name[:100]!r} is not an IANA time zone such as Europe/Berlin") from None
+
+
 class Settings(BaseSettings):
     """Every setting; its name in capitals is the variable. A flag wins over the environment, that over .env."""
 
@@ -69,11 +77,7 @@ class Settings(BaseSettings):
     @field_validator("timezone")
     @classmethod
     def _zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
-            raise ValueError(f"{name[:100]!r} is not an IANA time zone such as Europe/Berlin") from None
-        return name
+        return zone_of(name).key
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -88,7 +92,7 @@ class Settings(BaseSettings):
     @property
     def zone(self) -> ZoneInfo:
         """The zone of times without an offset."""
-        return ZoneInfo(self.timezone)
+        return zone_of(self.timezone)
 
 
 def settings_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -11,7 +11,7 @@ from resolvers.paging import Slice, cut
 from resolvers.values import parse_mac
 from storage import changes
 from storage import devices as ask
-from storage.clauses import like
+from storage.clauses import like, search_for
 from storage.devices import DeviceRow
 from storage.sqlite import Transaction
 
@@ -43,7 +43,7 @@ def _asked(search: str | None, connected: bool | None) -> tuple[frozenset[ask.Co
     conditions: set[ask.Condition] = set()
     parameters: dict[str, Any] = {}
     if search:
-        conditions.add("search" if search.isascii() else "search_unicode")
+        conditions.add(search_for(search))
         parameters["needle"] = like(search)
     if connected is not None:
         conditions.add("connected" if connected else "disconnected")

@@ -1,14 +1,14 @@
 """Events, which are the ends of sessions, and how many there were."""
 
 from collections.abc import AsyncIterator
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from resolvers.context import Context
 from resolvers.inputs import EventsQuery, Page, TotalsQuery
 from resolvers.paging import Slice, cursor, cut, parse_cursor
 from resolvers.sessions import latest
 from storage import events as ask
-from storage.clauses import like
+from storage.clauses import like, search_for
 from storage.events import EventRow, Sort
 from storage.sqlite import Parameters
 
@@ -49,14 +49,8 @@ async def page(context: Context, query: EventsQuery, window: Parameters, page: P
 async def count(context: Context, query: EventsQuery, window: Parameters, search: str = "") -> int:
     """How many rows the list has."""
     parameters = {**window, "needle": like(search)}
-    rows = await context.store.fetch(ask.count(_kind(query), search=_alphabet(search)), parameters)
+    rows = await context.store.fetch(ask.count(_kind(query), search=search_for(search) if search else None), parameters)
     return int(rows[0][0])
-
-
-def _alphabet(search: str) -> Literal["", "ascii", "unicode"]:
-    if not search:
-        return ""
-    return "ascii" if search.isascii() else "unicode"
 
 
 async def table(
@@ -71,7 +65,8 @@ async def table(
     offset: int,
 ) -> AsyncIterator[list[EventRow]]:
     """The rows with their device's name and owner, sorted by a column, in chunks."""
-    question = ask.table(_kind(query), sort, descending=descending, search=_alphabet(search), limited=limit is not None)
+    how = search_for(search) if search else None
+    question = ask.table(_kind(query), sort, descending=descending, search=how, limited=limit is not None)
     parameters = {**window, "needle": like(search), "limit": limit, "offset": offset}
     async for rows in context.store.stream(question, parameters):
         yield [EventRow.of(row) for row in rows]

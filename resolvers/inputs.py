@@ -52,7 +52,7 @@ def _event_type(default: str) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-def whole(least: int, most: int) -> BeforeValidator:
+def whole(least: int, most: int) -> tuple[BeforeValidator, WithJsonSchema]:
     """A whole number within bounds, also written as text."""
 
     def parse(value: object) -> int:
@@ -63,7 +63,7 @@ def whole(least: int, most: int) -> BeforeValidator:
             raise ValueError(f"{shown(value)} is out of range; at least {least}, at most {most}")
         return int(text)
 
-    return BeforeValidator(parse)
+    return BeforeValidator(parse), WithJsonSchema({"type": "integer", "minimum": least, "maximum": most})
 
 
 Mac = Annotated[str, BeforeValidator(parse_mac), _schema("AA:BB:CC:DD:EE:FF")]
@@ -76,8 +76,8 @@ DayOrInstant = Annotated[
     date | int, BeforeValidator(lambda v, info: _clock(info).parse_day_or_time(v)), _schema("2025-08-01")
 ]
 Span = Annotated[Period, BeforeValidator(parse_period), _schema("7 days")]
-WholeNumber = Annotated[int, whole(0, 2**63 - 1), WithJsonSchema({"type": "integer", "minimum": 0})]
-PageSize = Annotated[int, whole(0, MAX_PAGE), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_PAGE})]
+WholeNumber = Annotated[int, *whole(0, 2**63 - 1)]
+PageSize = Annotated[int, *whole(0, MAX_PAGE)]
 
 
 class Input(BaseModel):

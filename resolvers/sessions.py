@@ -13,7 +13,7 @@ from resolvers.inputs import CalendarQuery, DeviceQuery, ListQuery, NewSession, 
 from resolvers.paging import Slice, cursor, cut, parse_cursor
 from storage import changes
 from storage import sessions as ask
-from storage.clauses import like
+from storage.clauses import like, search_for
 from storage.sessions import SessionRow, SpannedRow
 from storage.sqlite import Transaction
 from storage.tables import CONNECTED, MISSING
@@ -140,7 +140,7 @@ def _asked(context: Context, wanted: SessionFilter) -> _Asked:
         parameters["since"] = FAR_PAST if since is None else since
         parameters["until"] = FAR_FUTURE if until is None else until
     if wanted.search:
-        conditions.add("search" if wanted.search.isascii() else "search_unicode")
+        conditions.add(search_for(wanted.search))
         parameters["needle"] = like(wanted.search)
     return _Asked(frozenset(conditions), parameters)
 

@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 from urllib.parse import unquote_to_bytes
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from resolvers.clock import Clock
 from resolvers.errors import SHOWN, InvalidInputError, shown
-from resolvers.inputs import EventsQuery, Input, Model, WholeNumber, one_of, read
+from resolvers.inputs import EventsQuery, Input, Model, one_of, read, whole
 from resolvers.values import NAME_LENGTH, parse_text
 from storage.events import Sort
 
@@ -44,22 +44,13 @@ def _sort_column(value: object) -> str:
     raise ValueError(f"{shown(value)} is not known here; known are: {', '.join(SORTS_BY_KEY)}, and 0 to 14")
 
 
-def _between(least: int, most: int) -> tuple[AfterValidator, WithJsonSchema]:
-    def check(value: int) -> int:
-        if not least <= value <= most:
-            raise ValueError(f"{shown(value)} is out of range; at least {least}, at most {most}")
-        return value
-
-    return AfterValidator(check), WithJsonSchema({"type": "integer", "minimum": least, "maximum": most})
-
-
 class TableQuery(EventsQuery):
     """Which events to answer, which part of them, in which order and shape."""
 
-    page: Annotated[WholeNumber, *_between(1, MAX_PAGE)] | None = Field(
+    page: Annotated[int, *whole(1, MAX_PAGE)] | None = Field(
         default=None, description="Which page, from 1; without page and limit everything is answered."
     )
-    limit: Annotated[WholeNumber, *_between(1, MAX_LIMIT)] | None = Field(
+    limit: Annotated[int, *whole(1, MAX_LIMIT)] | None = Field(
         default=None, description=f"Rows on a page; {DEFAULT_LIMIT} where only page is given."
     )
     search: Annotated[

@@ -1,13 +1,13 @@
 """The few SQL pieces that are spelled differently on each database, and the ones that every question shares."""
 
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import BigInteger, ColumnElement, Select, Text, and_, bindparam, case, func, or_, select, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
-from storage.tables import LONGER, OPEN, SPANS, session
+from storage.tables import COMPLETE, CONNECTED, LONGER, OPEN, SPANS, session
 
 # What a row of the session table is to Python; `any_session` below selects just these.
 COLUMNS = (
@@ -50,12 +50,17 @@ def text(name: str) -> ColumnElement[str]:
     return bindparam(name, type_=Text)
 
 
-def contains(columns: tuple[Any, ...], *, ascii_needle: bool) -> ColumnElement[bool]:
-    """Any of the columns contains the parameter `needle` (folded, LIKE-escaped, `%` at both sides), in any case.
+Search = Literal["search", "search_unicode"]
 
-    SQLite's LIKE folds ASCII only, so another needle goes through `fold`, which is Python's `str.casefold`.
-    """
-    fold = (lambda c: c) if ascii_needle else func.fold
+
+def search_for(needle: str) -> Search:
+    """How a needle is searched for: SQLite's LIKE folds ASCII only."""
+    return "search" if needle.isascii() else "search_unicode"
+
+
+def contains(columns: tuple[Any, ...], search: Search) -> ColumnElement[bool]:
+    """Any of the columns contains the parameter `needle` (see `like`), in any case; `fold` is Python's `str.casefold`."""
+    fold = func.fold if search == "search_unicode" else (lambda column: column)
     return or_(*(fold(column).like(text("needle"), escape="\\") for column in columns))
 
 
@@ -74,8 +79,8 @@ def duration(row: Any) -> ColumnElement[int | None]:
     """Microseconds between a row's ends; until `now` while connected, never negative; null when an end is missing."""
     now = number("now")
     return case(
-        (row.state == "COMPLETE", row.disconnected_at - row.connected_at),
-        (row.state == "CONNECTED", case((row.connected_at < now, now - row.connected_at), else_=0)),
+        (row.state == COMPLETE, row.disconnected_at - row.connected_at),
+        (row.state == CONNECTED, case((row.connected_at < now, now - row.connected_at), else_=0)),
     )
 
 

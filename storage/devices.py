@@ -41,7 +41,7 @@ def _filtered(statement: Select[Any], conditions: frozenset[Condition]) -> Selec
                 statement = statement.where(device.mac.not_in(online))
             case "search" | "search_unicode":
                 searched = (device.mac, device.name, device.owner)
-                statement = statement.where(contains(searched, ascii_needle=name == "search"))
+                statement = statement.where(contains(searched, name))
     return statement
 
 

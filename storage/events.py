@@ -24,9 +24,9 @@ from sqlalchemy import (
 )
 from sqlalchemy import cast as sql_cast
 
-from storage.clauses import COLUMNS, contains, duration, ip_order, keyset, number, overlapping
+from storage.clauses import COLUMNS, Search, contains, duration, ip_order, keyset, number, overlapping
 from storage.sessions import WIDTH, SessionRow
-from storage.tables import DEVICES, MISSING_CONNECTION, MISSING_DISCONNECTION, device, session
+from storage.tables import CONNECTED, DEVICES, MISSING_CONNECTION, MISSING_DISCONNECTION, device, session
 
 Kind = Literal["ALL", "SESSIONS", "MISSING", "VOIDED", "NEW", "DOWN"]
 Sort = Literal[
@@ -134,16 +134,16 @@ def _sorted_by(row: Any, sort: Sort) -> ColumnElement[Any]:
         case "ip":
             return ip_order(row.ip)
         case "connected":
-            return row.state == "CONNECTED"
+            return row.state == CONNECTED
         case _:
             return getattr(row, sort)
 
 
-def _searched(row: Any, statement: Select[Any], search: Literal["", "ascii", "unicode"]) -> Select[Any]:
-    if not search:
+def _searched(row: Any, statement: Select[Any], search: Search | None) -> Select[Any]:
+    if search is None:
         return statement
     columns = (row.mac, row.ip, row.info, row.connection_event, row.disconnection_event, device.name, device.owner)
-    return statement.where(contains(columns, ascii_needle=search == "ascii"))
+    return statement.where(contains(columns, search))
 
 
 @cache
@@ -160,9 +160,7 @@ def page(kind: Kind, *, after: bool, before: bool, backward: bool) -> Select[Any
 
 
 @cache
-def table(
-    kind: Kind, sort: Sort, *, descending: bool, search: Literal["", "ascii", "unicode"], limited: bool
-) -> Select[Any]:
+def table(kind: Kind, sort: Sort, *, descending: bool, search: Search | None, limited: bool) -> Select[Any]:
     """Events with their device's name and owner, in the order of a column; newest first within equals."""
     rows = _rows(kind)
     row = rows.c
@@ -177,7 +175,7 @@ def table(
 
 
 @cache
-def count(kind: Kind, *, search: Literal["", "ascii", "unicode"]) -> Select[Any]:
+def count(kind: Kind, *, search: Search | None) -> Select[Any]:
     """How many rows `table` has."""
     rows = _rows(kind)
     statement = select(func.count()).select_from(rows)

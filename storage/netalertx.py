@@ -44,45 +44,30 @@ class SourceDevice(NamedTuple):
     owner: Value
 
 
-class _Layout(NamedTuple):
-    """The columns of a table in one generation, in the order of its row above, and the question for them."""
+Columns = tuple[str, ...]
 
-    columns: tuple[str, ...]
-    question: str
-
-
-_FIRST = _Layout(
-    (
-        "ses_MAC",
-        "ses_IP",
-        "ses_EventTypeConnection",
-        "ses_DateTimeConnection",
-        "ses_EventTypeDisconnection",
-        "ses_DateTimeDisconnection",
-        "ses_StillConnected",
-        "ses_AdditionalInfo",
-    ),
-    "SELECT rowid, ses_MAC, ses_IP, ses_EventTypeConnection, ses_DateTimeConnection, ses_EventTypeDisconnection, "
-    "ses_DateTimeDisconnection, ses_StillConnected, ses_AdditionalInfo FROM Sessions ORDER BY rowid",
+# The columns of each generation, in the order of the rows above.
+_FIRST: Columns = (
+    "ses_MAC",
+    "ses_IP",
+    "ses_EventTypeConnection",
+    "ses_DateTimeConnection",
+    "ses_EventTypeDisconnection",
+    "ses_DateTimeDisconnection",
+    "ses_StillConnected",
+    "ses_AdditionalInfo",
 )
-_SECOND = _Layout(
-    (
-        "sesMac",
-        "sesIp",
-        "sesEventTypeConnection",
-        "sesDateTimeConnection",
-        "sesEventTypeDisconnection",
-        "sesDateTimeDisconnection",
-        "sesStillConnected",
-        "sesAdditionalInfo",
-    ),
-    "SELECT rowid, sesMac, sesIp, sesEventTypeConnection, sesDateTimeConnection, sesEventTypeDisconnection, "
-    "sesDateTimeDisconnection, sesStillConnected, sesAdditionalInfo FROM Sessions ORDER BY rowid",
+_SECOND: Columns = (
+    "sesMac",
+    "sesIp",
+    "sesEventTypeConnection",
+    "sesDateTimeConnection",
+    "sesEventTypeDisconnection",
+    "sesDateTimeDisconnection",
+    "sesStillConnected",
+    "sesAdditionalInfo",
 )
-_DEVICES = (
-    _Layout(("devMac", "devName", "devOwner"), "SELECT rowid, devMac, devName, devOwner FROM Devices"),
-    _Layout(("dev_MAC", "dev_Name", "dev_Owner"), "SELECT rowid, dev_MAC, dev_Name, dev_Owner FROM Devices"),
-)
+_DEVICES: tuple[Columns, ...] = (("devMac", "devName", "devOwner"), ("dev_MAC", "dev_Name", "dev_Owner"))
 
 
 class Source:
@@ -105,10 +90,10 @@ class Source:
         connection.text_factory = bytes
         self._sessions, self._devices = sessions, devices
 
-    def _layout(self, table: str, known: tuple[_Layout, ...]) -> _Layout | None:
+    def _layout(self, table: str, known: tuple[Columns, ...]) -> Columns | None:
         found = self._connection.execute("SELECT lower(name) FROM pragma_table_info(?)", (table,)).fetchall()
         names = {name for (name,) in found}
-        return next((layout for layout in known if names.issuperset(map(str.lower, layout.columns))), None)
+        return next((columns for columns in known if names.issuperset(map(str.lower, columns))), None)
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -119,15 +104,16 @@ class Source:
 
     def sessions(self) -> Iterator[SourceSession]:
         """All sessions, one at a time."""
-        return map(SourceSession._make, self._rows(self._sessions))
+        return map(SourceSession._make, self._rows("Sessions", self._sessions))
 
     def devices(self) -> Iterator[SourceDevice]:
         """All devices, one at a time; none where the file has no table of them."""
-        return map(SourceDevice._make, self._rows(self._devices) if self._devices else ())
+        return map(SourceDevice._make, self._rows("Devices", self._devices) if self._devices else ())
 
-    def _rows(self, layout: _Layout) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, table: str, columns: Columns) -> Iterator[tuple[Any, ...]]:
+        question = f"SELECT rowid, {', '.join(columns)} FROM {table} ORDER BY rowid"  # noqa: S608, names from above
         with self._readable():
-            yield from self._connection.execute(layout.question)
+            yield from self._connection.execute(question)
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def _condition(name: Condition) -> ColumnElement[bool]:
             return overlapping()
         case "search" | "search_unicode":
             searched = (session.info, session.connection_event, session.disconnection_event)
-            return contains(searched, ascii_needle=name == "search")
+            return contains(searched, name)
 
 
 def key_of(key: Key) -> ColumnElement[int]:

@@ -34,6 +34,12 @@ def compiled(statement: CompilerElement) -> tuple[str, Parameters]:
     return str(made), {name: value for name, value in made.params.items() if value is not None}
 
 
+def bound(statement: CompilerElement, parameters: Parameters) -> tuple[str, Parameters]:
+    """A named question or change and its parameters, as the driver takes them."""
+    sql, constants = compiled(statement)
+    return sql, {**constants, **parameters}
+
+
 def _ip_order(ip: str | None) -> bytes | None:
     if ip is None:
         return None
@@ -63,8 +69,7 @@ class Transaction:
 
     def execute(self, change: CompilerElement, parameters: Parameters) -> int:
         """Carries out a named change; answers how many rows it touched."""
-        sql, constants = compiled(change)
-        return self._connection.execute(sql, {**constants, **parameters}).rowcount
+        return self._connection.execute(*bound(change, parameters)).rowcount
 
     def execute_many(self, change: CompilerElement, parameters: Iterable[Parameters]) -> int:
         """Carries out a named change for each set of parameters; answers how many rows were touched in all."""
@@ -73,8 +78,7 @@ class Transaction:
 
     def fetch(self, question: CompilerElement, parameters: Parameters) -> list[Row]:
         """Answers a named question as this transaction sees it."""
-        sql, constants = compiled(question)
-        return self._connection.execute(sql, {**constants, **parameters}).fetchall()
+        return self._connection.execute(*bound(question, parameters)).fetchall()
 
 
 class _Write:
@@ -197,8 +201,7 @@ class Store:
             if connection is None:
                 connection = self._local.connection = connect(self._path, read_only=True)
                 self._connections.append(connection)
-            sql, constants = compiled(question)
-            return connection.execute(sql, {**constants, **parameters}).fetchall()
+            return connection.execute(*bound(question, parameters)).fetchall()
         except sqlite3.Error as cause:
             raise unavailable(cause) from cause
 
@@ -207,8 +210,7 @@ class Store:
         try:
             # Opened here and not in a thread: it takes no time, and what is opened cannot get lost when we are cancelled.
             with closing(connect(self._path, read_only=True)) as connection:
-                sql, constants = compiled(question)
-                cursor = await _finished(connection.execute, sql, {**constants, **parameters})
+                cursor = await _finished(connection.execute, *bound(question, parameters))
                 while rows := await _finished(cursor.fetchmany, CHUNK):
                     yield rows
         except sqlite3.Error as cause:

@@ -16,6 +16,7 @@ from storage.errors import StoreUnusableError
 
 def migrate(path: Path) -> None:
     """Creates the file, or upgrades it, in one transaction; raises `StoreUnusableError` with one sentence for a person."""
+    path.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
 
     # The driver would commit before DDL; told to keep out, it leaves the transaction to us, so a failed upgrade undoes
