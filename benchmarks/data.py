@@ -23,10 +23,16 @@ from storage.tables import DAY, HOUR, SECOND
 DEVICES, EACH = 1000, 1000
 YEAR, MINUTE = 365 * DAY, HOUR // 60
 SEED = 3
-FORM = 1  # raised with every change of what is made, so that an earlier cache is not taken for it
+FORM = 2  # raised with every change of what is made, so that an earlier cache is not taken for it
 
 # Of how many sessions in a thousand the length lies between which two.
-LENGTHS = ((550, MINUTE, HOUR), (800, HOUR, 4 * HOUR), (960, 4 * HOUR, DAY), (995, DAY, 7 * DAY), (1000, 7 * DAY, 120 * DAY))
+LENGTHS = (
+    (550, MINUTE, HOUR),
+    (800, HOUR, 4 * HOUR),
+    (960, 4 * HOUR, DAY),
+    (995, DAY, 7 * DAY),
+    (1000, 7 * DAY, 120 * DAY),
+)
 INFO = ("", "", "", "", "", "", "", "lab", 'the "guest" Wi\\Fi', "Büro im 2. Stock")
 
 INSERT = """INSERT INTO session

@@ -67,7 +67,7 @@ async def table(
     """The rows with their device's name and owner, sorted by a column, in chunks."""
     how = search_for(search) if search else None
     question = ask.table(_kind(query), sort, descending=descending, search=how, limited=limit is not None)
-    parameters = {**window, "needle": like(search), "limit": limit, "offset": offset}
+    parameters = {**window, "needle": like(search), "limit": limit, "offset": offset, "reach": offset + (limit or 0)}
     async for rows in context.store.stream(question, parameters):
         yield [EventRow.of(row) for row in rows]
 

@@ -160,7 +160,7 @@ async def page(context: Context, wanted: SessionFilter, order: Order, page: Page
     marks = {name: parse_cursor(name, cursor, order, 3) for name, cursor in page.cursors()}
     for name, (now, place, identity) in marks.items():
         parameters |= {"now": now, f"{name}_key": place, f"{name}_id": identity}
-    question = ask.sessions(
+    listing = ask.Listing(
         conditions,
         key,
         descending=descending,
@@ -169,6 +169,7 @@ async def page(context: Context, wanted: SessionFilter, order: Order, page: Page
         backward=page.backward,
         limited=True,
     )
+    question = ask.sessions(listing)
     found = await context.store.fetch(question, parameters | {"limit": page.size + 1})
     now = parameters["now"]
     return cut(page, found, lambda row: SessionRow._make(row[:-1]), lambda row: cursor(order, now, row[-1], row[1]))
@@ -186,7 +187,7 @@ async def every(context: Context, query: ListQuery) -> AsyncIterator[list[Sessio
     conditions, parameters = _asked(context, listing(query))
     parameters |= {"limit": -1 if query.limit is None else query.limit, "offset": query.offset}
     limited = query.limit is not None or query.offset > 0
-    question = ask.sessions(conditions, limited=limited, offset=limited)
+    question = ask.sessions(ask.Listing(conditions, limited=limited, offset=limited))
     async for rows in context.store.stream(question, parameters):
         yield [SessionRow._make(row[:-1]) for row in rows]
 
@@ -215,7 +216,7 @@ async def of_device(context: Context, query: DeviceQuery) -> list[SessionRow]:
     """A device's sessions that overlap the period, newest first."""
     since, until = latest(context, query.period)
     parameters = {"mac": query.mac, "since": since, "until": until, "now": context.clock.now()}
-    found = await context.store.fetch(ask.sessions(frozenset({"mac", "overlapping"})), parameters)
+    found = await context.store.fetch(ask.sessions(ask.Listing(frozenset({"mac", "overlapping"}))), parameters)
     return [SessionRow._make(row[:-1]) for row in found]
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Delete, Insert, Update, delete, exists, func, insert, literal_column, select, update
 
-from storage.clauses import number, text
-from storage.tables import DEVICES, OPEN, SESSIONS, device, session
+from storage.clauses import number, of_classes, text
+from storage.tables import CLASSES, DEVICES, OPEN, SESSIONS, device, session
 
 WRITTEN = ("mac", "id", "ip", "connected_at", "disconnected_at", "connection_event", "disconnection_event", "info")
 
@@ -26,6 +26,7 @@ def insert_new_session() -> Insert:
     """The same, unless the store already holds this stay: the same device and address at the same two ends."""
     known = exists(literal_column("1")).where(
         session.mac == text("mac"),
+        of_classes(session.span, *CLASSES),
         session.starts_at == number("starts_at"),
         session.connected_at.is_not_distinct_from(number("connected_at")),
         session.disconnected_at.is_not_distinct_from(number("disconnected_at")),

@@ -1,13 +1,33 @@
 """The few SQL pieces that are spelled differently on each database, and the ones that every question shares."""
 
-from typing import Any, Literal
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from typing import Any, Literal, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Text, and_, bindparam, case, func, or_, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
+from sqlalchemy.sql.selectable import GenerativeSelect
 
-from storage.tables import COMPLETE, CONNECTED, LONGER, OPEN, SPANS, session
+from storage.tables import LONGER, NO_END, NO_START, OPEN, SESSIONS, SPANS, session
+
+Ordered = TypeVar("Ordered", bound=GenerativeSelect)
 
 # What a row of the session table is to Python; `any_session` below selects just these.
 COLUMNS = (
@@ -50,6 +70,16 @@ def text(name: str) -> ColumnElement[str]:
     return bindparam(name, type_=Text)
 
 
+def constant(value: int) -> ColumnElement[int]:
+    """A whole number written into the statement."""
+    return literal_column(str(value), BigInteger)
+
+
+def of_classes(span: ColumnElement[int], *classes: int) -> ColumnElement[bool]:
+    """Sessions of one of the span classes: an index whose column it is sought once for each."""
+    return span == constant(*classes) if len(classes) == 1 else span.in_([constant(n) for n in classes])
+
+
 Search = Literal["search", "search_unicode"]
 
 
@@ -58,7 +88,7 @@ def search_for(needle: str) -> Search:
     return "search" if needle.isascii() else "search_unicode"
 
 
-def contains(columns: tuple[Any, ...], search: Search) -> ColumnElement[bool]:
+def contains(columns: Sequence[Any], search: Search) -> ColumnElement[bool]:
     """Any of the columns contains the parameter `needle` (see `like`), in any case; `fold` is Python's `str.casefold`."""
     fold = func.fold if search == "search_unicode" else (lambda column: column)
     return or_(*(fold(column).like(text("needle"), escape="\\") for column in columns))
@@ -77,48 +107,78 @@ def known_end() -> ColumnElement[int]:
 
 def duration(row: Any) -> ColumnElement[int | None]:
     """Microseconds between a row's ends; until `now` while connected, never negative; null when an end is missing."""
-    now = number("now")
+    now, zero = number("now"), constant(0)
     return case(
-        (row.state == COMPLETE, row.disconnected_at - row.connected_at),
-        (row.state == CONNECTED, case((row.connected_at < now, now - row.connected_at), else_=0)),
+        (row.disconnected_at.is_not(None), row.disconnected_at - row.connected_at),
+        (row.disconnection_event.is_(None), case((row.connected_at < now, now - row.connected_at), else_=zero)),
     )
 
 
-def overlapping(*, ended_inside: bool = False, margin: int = 0) -> ColumnElement[bool]:
-    """Sessions that overlap the half-open window of the parameters `since`, `until`, seen at the instant `now`.
+def started_inside(n: int) -> ColumnElement[bool]:
+    """Sessions of class `n` that start in the half-open window of the parameters `since`, `until`."""
+    since, until = number("since"), number("until")
+    return and_(of_classes(session.span, n), session.starts_at >= since, session.starts_at < until)
 
-    One seek a span class, joined by OR. A session that is an instant (both ends equal, or one never seen) overlaps the
-    window that holds it; one still connected ends now. With `ended_inside`, only those whose end lies in the window;
-    with a `margin`, the window is wider at both sides by that much.
-    """
-    since, until = number("since") - margin, number("until") + margin
-    if ended_inside:
-        closed = and_(session.disconnected_at >= since, session.disconnected_at < until)
+
+def ended_inside(n: int) -> ColumnElement[bool]:
+    """Sessions of class `n`, one with both ends, whose end lies in the window."""
+    since, until = number("since"), number("until")
+    if n == LONGER:
+        began: tuple[ColumnElement[bool], ...] = (session.starts_at < until,)
+        late: ColumnElement[bool] = session.disconnected_at < until
     else:
-        closed = or_(session.starts_at >= since, known_end() > since)
-    started = session.starts_at < until
-    classes = [
-        and_(session.span == n, session.starts_at >= since - span, started, closed) for n, span in enumerate(SPANS)
-    ]
-    classes.append(and_(session.span == LONGER, started, closed))
-    if not ended_inside:
-        still = or_(session.starts_at >= since, number("now") > since)
-        classes.append(and_(session.span == OPEN, started, still))
-    return or_(*classes)
+        span = SPANS[n]
+        began = (session.starts_at >= since - constant(span), session.starts_at < until)
+        # What started a whole span before the window's end has ended by then: the index alone tells.
+        late = or_(session.starts_at < until - constant(span), session.disconnected_at < until)
+    return and_(of_classes(session.span, n), *began, or_(session.starts_at >= since, session.disconnected_at >= since), late)
 
 
-def keyset(
-    statement: Select[Any], position: dict[str, Any], *, descending: bool, after: bool, before: bool, backward: bool
-) -> Select[Any]:
-    """The statement in the order of `position`, between two places of it: a page costs the same wherever it lies.
+def overlapping(n: int, *, margin: int = 0) -> ColumnElement[bool]:
+    """Sessions of class `n` that overlap the window, made wider by a margin at both sides, seen at the instant `now`.
 
-    `after` and `before` say which of the two are given, as parameters `after_NAME` and `before_NAME` for each column;
-    `backward` reads from the end of the list.
+    A session that is an instant (both ends equal, or one never seen) overlaps the window that holds it; one still
+    connected ends now.
     """
-    columns = tuple_(*position.values())
+    since, until = number("since") - constant(margin), number("until") + constant(margin)
+    inside, started = session.starts_at >= since, session.starts_at < until
+    if n in (NO_START, NO_END):
+        return and_(of_classes(session.span, n), inside, started)
+    if n == OPEN:
+        return and_(of_classes(session.span, n), started, or_(inside, number("now") > since))
+    reached = or_(inside, session.disconnected_at > since)
+    if n == LONGER:
+        return and_(of_classes(session.span, n), started, reached)
+    return and_(of_classes(session.span, n), session.starts_at >= since - constant(SPANS[n]), started, reached)
+
+
+def between(
+    statement: Select[Any], place: Mapping[str, Any], *, descending: bool, after: bool, before: bool
+) -> Select[Any]:
+    """The rows of a list between two places of its order: a page costs the same wherever it lies.
+
+    `after` and `before` say which of the two are given, as parameters `after_NAME` and `before_NAME` for each column.
+    """
+    columns = tuple_(*place.values())
     for given, name, beyond in ((after, "after", descending), (before, "before", not descending)):
         if given:
-            mark = tuple_(*(text(f"{name}_{c}") if c == "mac" else number(f"{name}_{c}") for c in position))
+            mark = tuple_(*(text(f"{name}_{c}") if c == "mac" else number(f"{name}_{c}") for c in place))
             statement = statement.where(columns < mark if beyond else columns > mark)
-    falls = descending != backward
-    return statement.order_by(*(column.desc() if falls else column.asc() for column in position.values()))
+    return statement
+
+
+def in_order(statement: Ordered, place: Iterable[str], *, falls: bool) -> Ordered:
+    """The rows by the columns of their place, all falling or all rising."""
+    columns: Iterable[ColumnElement[Any]] = map(literal_column, place)
+    return statement.order_by(*(column.desc() if falls else column.asc() for column in columns))
+
+
+def united(branches: Sequence[Select[Any]]) -> GenerativeSelect:
+    """The rows of all branches. Ordered as each of them is by its index, they are merged and not sorted."""
+    return union_all(*branches) if len(branches) > 1 else branches[0]
+
+
+def counted(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[int]:
+    """How many sessions there are under the conditions, of which no two hold for the same one."""
+    counts = (select(func.count()).select_from(SESSIONS).where(each).scalar_subquery() for each in conditions)
+    return reduce(operator.add, counts)

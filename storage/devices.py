@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Select, func, select
 
-from storage.clauses import contains, keyset, known_end, members, number
+from storage.clauses import between, contains, in_order, known_end, members, number
 from storage.tables import DEVICES, OPEN, device, session
 
 Condition = Literal["connected", "disconnected", "search", "search_unicode"]
@@ -49,9 +49,8 @@ def _filtered(statement: Select[Any], conditions: frozenset[Condition]) -> Selec
 def page(conditions: frozenset[Condition], *, after: bool, before: bool, backward: bool) -> Select[Any]:
     """A keyset page of devices by MAC, `limit` long."""
     statement = _filtered(select(*_DEVICE), conditions)
-    position = {"mac": device.mac}
-    statement = keyset(statement, position, descending=False, after=after, before=before, backward=backward)
-    return statement.limit(number("limit"))
+    statement = between(statement, {"mac": device.mac}, descending=False, after=after, before=before)
+    return in_order(statement, ("mac",), falls=backward).limit(number("limit"))
 
 
 @cache

@@ -1,12 +1,12 @@
 """Named questions about events: the ends of sessions that lie in a window, or the sessions that overlap it.
 
-Parameters: `since`, `until`, `now` (instants), `needle` (see `clauses.like`), `limit`, `offset`,
+Parameters: `since`, `until`, `now` (instants), `needle` (see `clauses.like`), `limit`, `offset`, `reach` (their sum),
 `after_key`, `after_id`, `after_side`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 from sqlalchemy import (
     BigInteger,
@@ -15,18 +15,42 @@ from sqlalchemy import (
     SmallInteger,
     Subquery,
     Text,
+    and_,
     func,
-    literal,
+    literal_column,
     null,
-    or_,
     select,
-    union_all,
 )
 from sqlalchemy import cast as sql_cast
 
-from storage.clauses import COLUMNS, Search, contains, duration, ip_order, keyset, number, overlapping
+from storage.clauses import (
+    COLUMNS,
+    Search,
+    between,
+    contains,
+    counted,
+    duration,
+    ended_inside,
+    in_order,
+    ip_order,
+    number,
+    overlapping,
+    started_inside,
+    united,
+)
 from storage.sessions import WIDTH, SessionRow
-from storage.tables import CONNECTED, DEVICES, MISSING_CONNECTION, MISSING_DISCONNECTION, device, session
+from storage.tables import (
+    CLASSES,
+    CONNECTED,
+    DEVICES,
+    LONGER,
+    MARKED_END,
+    MARKED_START,
+    NO_END,
+    NO_START,
+    device,
+    session,
+)
 
 Kind = Literal["ALL", "SESSIONS", "MISSING", "VOIDED", "NEW", "DOWN"]
 Sort = Literal[
@@ -57,68 +81,80 @@ class EventRow(NamedTuple):
         return cls(SessionRow._make(row[:WIDTH]), *row[WIDTH:])
 
 
-def _is(kind: Kind, event_type: Any) -> ColumnElement[bool] | None:
+# The side of a session at which an event lies; rows that are sessions lie at the start.
+START, END = 0, 1
+
+
+class _Branch(NamedTuple):
+    """Rows of one kind that one index finds: sessions, or the events at one side of them."""
+
+    where: ColumnElement[bool]
+    side: int
+    events: bool = True
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The columns by which the rows are ordered. The stored start carries the index."""
+        key = session.disconnected_at if self.side == END else session.starts_at
+        return {"key": key, "id": session.id, "side": literal_column(str(self.side), SmallInteger)}
+
+    def rows(self) -> Select[Any]:
+        """The sessions, with what `EventRow` adds to them."""
+        at, event_type = (
+            (session.disconnected_at, session.disconnection_event)
+            if self.side == END
+            else (session.connected_at, session.connection_event)
+        )
+        if not self.events:
+            at, event_type = sql_cast(null(), BigInteger), sql_cast(null(), Text)
+        place = (column.label(name) for name, column in self.place.items() if name != "id")
+        return select(*COLUMNS, at.label("occurred_at"), event_type.label("event_type"), *place).where(self.where)
+
+
+def _is(event_type: Any, kind: Kind) -> ColumnElement[bool]:
     match kind:
-        case "VOIDED":
-            return func.substr(event_type, 1, len(VOIDED)) == VOIDED
+        case "VOIDED":  # whatever begins with it, as a range that an index finds
+            return and_(event_type >= VOIDED, event_type < VOIDED[:-1] + chr(ord(VOIDED[-1]) + 1))
         case "NEW":
             return event_type == NEW_DEVICE
-        case "DOWN":
-            return event_type == DEVICE_DOWN
         case _:
-            return None
+            return event_type == DEVICE_DOWN
 
 
-def _missing() -> ColumnElement[bool]:
-    return or_(session.state == MISSING_CONNECTION, session.state == MISSING_DISCONNECTION)
+def _branches(kind: Kind) -> list[_Branch]:
+    """What rows of a kind are made of; no row is of two."""
+    since, until = number("since"), number("until")
+    match kind:
+        case "SESSIONS":
+            return [_Branch(overlapping(n), START, events=False) for n in CLASSES]
+        case "MISSING":
+            return [_Branch(overlapping(n), START, events=False) for n in (NO_START, NO_END)]
+        case "ALL":
+            starts = [_Branch(started_inside(n), START) for n in CLASSES if n != NO_START]
+            ends = [_Branch(ended_inside(n), END) for n in range(LONGER + 1)]
+            return [*starts, *ends, _Branch(started_inside(NO_START), END)]
+    start, end = session.connection_event, session.disconnection_event
+    in_window = and_(session.starts_at >= since, session.starts_at < until)
+    ended = and_(session.disconnected_at >= since, session.disconnected_at < until)
+    return [
+        _Branch(and_(literal_column(MARKED_START), _is(start, kind), in_window), START),
+        _Branch(and_(literal_column(MARKED_END), _is(end, kind), ended), END),
+    ]
 
 
-Narrow = Callable[[Select[Any], dict[str, Any]], Select[Any]]
+def _page(kind: Kind, *, after: bool, before: bool, falls: bool, limit: str) -> Subquery:
+    """The rows of which a page is made: no branch gives more than a page, so none sorts the whole period."""
+
+    def first(branch: _Branch) -> Select[Any]:
+        found = between(branch.rows(), branch.place, descending=True, after=after, before=before)
+        # A statement with an order and a limit of its own must be a subquery within a union.
+        return select(in_order(found, branch.place, falls=falls).limit(number(limit)).subquery())
+
+    return united([first(branch) for branch in _branches(kind)]).subquery("event")
 
 
-def _rows(kind: Kind, narrow: Narrow = lambda statement, _: statement) -> Subquery:
-    """All rows of a kind: sessions overlapping the window, or the ends that lie in it.
-
-    `narrow` is handed each statement with the columns of its rows' place, before they are put together.
-    """
-    if kind in ("SESSIONS", "MISSING"):
-        whole = select(
-            *COLUMNS,
-            sql_cast(null(), BigInteger).label("occurred_at"),
-            sql_cast(null(), Text).label("event_type"),
-            session.starts_at.label("key"),
-            literal(0, SmallInteger).label("side"),
-        ).where(overlapping())
-        place = {"key": session.starts_at, "id": session.id, "side": literal(0, SmallInteger)}
-        return narrow(whole.where(_missing()) if kind == "MISSING" else whole, place).subquery("event")
-    starts = select(
-        *COLUMNS,
-        session.connected_at.label("occurred_at"),
-        session.connection_event.label("event_type"),
-        session.connected_at.label("key"),
-        literal(0, SmallInteger).label("side"),
-    ).where(
-        # The stored start carries the index; for a start that was seen the two are one.
-        session.starts_at >= number("since"),
-        session.starts_at < number("until"),
-        session.connected_at.is_not(None),
-    )
-    ends = select(
-        *COLUMNS,
-        session.disconnected_at.label("occurred_at"),
-        session.disconnection_event.label("event_type"),
-        session.disconnected_at.label("key"),
-        literal(1, SmallInteger).label("side"),
-    ).where(overlapping(ended_inside=True))
-    start_is, end_is = _is(kind, session.connection_event), _is(kind, session.disconnection_event)
-    if start_is is not None and end_is is not None:
-        starts, ends = starts.where(start_is), ends.where(end_is)
-    # Narrowed statements carry an order and a limit of their own, which only a subquery may within a union.
-    branches = (
-        narrow(statement, {"key": key, "id": session.id, "side": literal(side, SmallInteger)}).subquery()
-        for statement, key, side in ((starts, session.starts_at, 0), (ends, session.disconnected_at, 1))
-    )
-    return union_all(*(select(branch) for branch in branches)).subquery("event")
+def _rows(kind: Kind) -> Subquery:
+    return united([branch.rows() for branch in _branches(kind)]).subquery("event")
 
 
 def _sorted_by(row: Any, sort: Sort) -> ColumnElement[Any]:
@@ -149,20 +185,18 @@ def _searched(row: Any, statement: Select[Any], search: Search | None) -> Select
 @cache
 def page(kind: Kind, *, after: bool, before: bool, backward: bool) -> Select[Any]:
     """A keyset page of events, newest first, `limit` long."""
-
-    def narrow(statement: Select[Any], place: dict[str, Any]) -> Select[Any]:
-        found = keyset(statement, place, descending=True, after=after, before=before, backward=backward)
-        return found.limit(number("limit"))
-
-    # Each branch gives a page at most, and of those few rows the page is made: none sorts the whole period.
-    row = _rows(kind, narrow).c
-    return narrow(select(*row), {"key": row.key, "id": row.id, "side": row.side})
+    rows = _page(kind, after=after, before=before, falls=not backward, limit="limit")
+    return in_order(select(*rows.c), ("key", "id", "side"), falls=not backward).limit(number("limit"))
 
 
 @cache
 def table(kind: Kind, sort: Sort, *, descending: bool, search: Search | None, limited: bool) -> Select[Any]:
-    """Events with their device's name and owner, in the order of a column; newest first within equals."""
-    rows = _rows(kind)
+    """Events with their device's name and owner, in the order of a column; newest first within equals.
+
+    Where it is limited, `limit` rows after the first `offset`, whose sum is `reach`.
+    """
+    newest = limited and sort == "order" and descending and search is None
+    rows = _page(kind, after=False, before=False, falls=True, limit="reach") if newest else _rows(kind)
     row = rows.c
     statement: Select[Any] = (
         select(*row, device.name, device.owner).select_from(rows).outerjoin(DEVICES, device.mac == row.mac)
@@ -177,25 +211,14 @@ def table(kind: Kind, sort: Sort, *, descending: bool, search: Search | None, li
 @cache
 def count(kind: Kind, *, search: Search | None) -> Select[Any]:
     """How many rows `table` has."""
+    if search is None:
+        return select(counted(branch.where for branch in _branches(kind)))
     rows = _rows(kind)
-    statement = select(func.count()).select_from(rows)
-    if search:
-        statement = statement.outerjoin(DEVICES, device.mac == rows.c.mac)
-    return _searched(rows.c, statement, search)
+    joined = select(func.count()).select_from(rows).outerjoin(DEVICES, device.mac == rows.c.mac)
+    return _searched(rows.c, joined, search)
 
 
 @cache
 def totals() -> Select[Any]:
-    """One row: how many rows each kind has, in the order ALL, SESSIONS, MISSING, VOIDED, NEW, DOWN."""
-    ends = _rows("ALL")
-    kinds = [
-        func.count().filter(condition)
-        for kind in ("VOIDED", "NEW", "DOWN")
-        if (condition := _is(kind, ends.c.event_type)) is not None
-    ]
-    events = select(func.count().label("all"), *(k.label(f"k{n}") for n, k in enumerate(kinds))).select_from(ends)
-    stays = select(func.count().label("sessions"), func.count().filter(_missing()).label("missing")).where(
-        overlapping()
-    )
-    e, s = events.subquery().c, stays.subquery().c
-    return select(e.all, s.sessions, s.missing, e.k0, e.k1, e.k2)
+    """One row: how many rows each kind has, in the order of `Kind`."""
+    return select(*(counted(branch.where for branch in _branches(kind)).label(kind) for kind in get_args(Kind)))

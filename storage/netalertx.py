@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, select
 
-from storage.clauses import number, text
-from storage.tables import OPEN, session
+from storage.clauses import number, of_classes, text
+from storage.tables import CLASSES, NO_START, OPEN, session
 
 Value = bytes | int | float | None  # text and blobs alike come as bytes: what a file calls text need not be UTF-8
 
@@ -156,10 +156,9 @@ def ended_stay() -> Select[Any]:
         select(session.id)
         .where(
             session.mac == text("mac"),
+            of_classes(session.span, *(n for n in CLASSES if n not in (OPEN, NO_START))),
             session.starts_at == number("starts_at"),
-            session.connected_at.is_not(None),
             session.ip == text("ip"),
-            session.span != OPEN,
         )
         .limit(1)
     )

@@ -5,13 +5,30 @@ Parameters of every filter: `mac`, `macs`, `ips`, `states` (JSON arrays), `start
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy.sql.selectable import GenerativeSelect
 
-from storage.clauses import COLUMNS, contains, duration, keyset, known_end, members, number, overlapping, text
-from storage.tables import HOUR, MISSING_CONNECTION, MISSING_DISCONNECTION, OPEN, SESSIONS, session
+from storage.clauses import (
+    COLUMNS,
+    between,
+    constant,
+    contains,
+    counted,
+    duration,
+    in_order,
+    known_end,
+    members,
+    number,
+    of_classes,
+    overlapping,
+    text,
+    united,
+)
+from storage.json import SHAPES, Selection, as_json
+from storage.tables import CLASSES, HOUR, LONGER, NO_END, NO_START, OPEN, SESSIONS, SPANS, session
 
 Condition = Literal[
     "mac", "macs", "ips", "states", "started_since", "ended_until", "overlapping", "search", "search_unicode"
@@ -49,7 +66,7 @@ class SpannedRow(NamedTuple):
         return cls(SessionRow._make(row[:WIDTH]), *row[WIDTH:])
 
 
-def _condition(name: Condition) -> ColumnElement[bool]:
+def _condition(name: Condition, n: int | None) -> ColumnElement[bool]:
     match name:
         case "mac":
             return session.mac == text("mac")
@@ -58,12 +75,18 @@ def _condition(name: Condition) -> ColumnElement[bool]:
         case "started_since":
             return session.starts_at >= number("started_since")
         case "ended_until":
-            return and_(session.span != OPEN, known_end() < number("ended_until"))
+            return and_(session.span != constant(OPEN), known_end() < number("ended_until"))
         case "overlapping":
-            return overlapping()
+            return or_(*map(overlapping, CLASSES)) if n is None else overlapping(n)
         case "search" | "search_unicode":
             searched = (session.info, session.connection_event, session.disconnection_event)
             return contains(searched, name)
+
+
+def _under(conditions: frozenset[Condition], n: int | None = None) -> list[ColumnElement[bool]]:
+    """The conditions, for sessions of class `n` or of any."""
+    found = [_condition(name, n) for name in sorted(conditions)]
+    return found if n is None else [of_classes(session.span, n), *found]
 
 
 def key_of(key: Key) -> ColumnElement[int]:
@@ -72,29 +95,40 @@ def key_of(key: Key) -> ColumnElement[int]:
         case "start":
             return session.starts_at
         case "longest":
-            return func.coalesce(duration(session), -1)
+            return func.coalesce(duration(session), constant(-1))
         case "shortest":
-            return func.coalesce(duration(session), 2**62)
+            return func.coalesce(duration(session), constant(2**62))
 
 
-@cache
-def sessions(
-    conditions: frozenset[Condition],
-    key: Key = "start",
-    *,
-    descending: bool = True,
-    after: bool = False,
-    before: bool = False,
-    backward: bool = False,
-    limited: bool = False,
-    offset: bool = False,
-) -> Select[Any]:
-    """Sessions under the conditions, each with its order key last, by `keyset` of that key and the id."""
+class Listing(NamedTuple):
+    """The shape of a list: under which conditions, ordered by what, between which of two places, of which length."""
+
+    conditions: frozenset[Condition] = frozenset()
+    key: Key = "start"
+    descending: bool = True
+    after: bool = False
+    before: bool = False
+    backward: bool = False
+    limited: bool = False
+    offset: bool = False
+
+
+def _listed(columns: Sequence[ColumnElement[Any]], listing: Listing) -> GenerativeSelect:
+    conditions, key, descending, after, before, backward, limited, offset = listing
     by = key_of(key)
-    statement = select(*COLUMNS, by.label("key")).where(*map(_condition, sorted(conditions)))
-    statement = keyset(
-        statement, {"key": by, "id": session.id}, descending=descending, after=after, before=before, backward=backward
-    )
+    # By start, each class lies in order in its index; by duration none does, and one sort is less than one a class.
+    classes = [n for n in CLASSES if n != OPEN or "ended_until" not in conditions] if key == "start" else [None]
+    branches = [
+        between(
+            select(*columns, by.label("key")).where(*_under(conditions, n)),
+            {"key": by, "id": session.id},
+            descending=descending,
+            after=after,
+            before=before,
+        )
+        for n in classes
+    ]
+    statement = in_order(united(branches), ("key", "id"), falls=descending != backward)
     if limited:
         statement = statement.limit(number("limit"))
     if offset:
@@ -103,9 +137,23 @@ def sessions(
 
 
 @cache
+def sessions(listing: Listing) -> GenerativeSelect:
+    """Sessions as rows, each with its order key last."""
+    return _listed(COLUMNS, listing)
+
+
+@lru_cache(SHAPES)
+def sessions_as_json(listing: Listing, selection: Selection) -> GenerativeSelect:
+    """The same sessions, each as the JSON object of a selection, then its id and its order key."""
+    return _listed((as_json(selection).label("json"), session.id), listing)
+
+
+@cache
 def count(conditions: frozenset[Condition]) -> Select[Any]:
     """How many sessions there are under the conditions."""
-    return select(func.count()).select_from(SESSIONS).where(*map(_condition, sorted(conditions)))
+    if "overlapping" in conditions:
+        return select(counted(and_(*_under(conditions, n)) for n in CLASSES))
+    return select(func.count()).select_from(SESSIONS).where(*_under(conditions))
 
 
 @cache
@@ -120,6 +168,36 @@ def any_session() -> Select[Any]:
     return select(session.id).limit(1)
 
 
+def _previous_end(mac: ColumnElement[str]) -> ColumnElement[int | None]:
+    """The last end of the device within the hour before the session's end: a seek a class, as ends have no index."""
+    earlier, at = SESSIONS.alias().c, session.disconnected_at
+    reached = [
+        and_(of_classes(earlier.span, n), earlier.starts_at >= at - constant(HOUR + span), earlier.starts_at < at)
+        for n, span in (*enumerate(SPANS), (NO_START, 0))
+    ]
+    reached.append(and_(of_classes(earlier.span, LONGER), earlier.starts_at < at))
+    return (
+        select(func.max(earlier.disconnected_at))
+        .where(earlier.mac == mac, or_(*reached), earlier.disconnected_at < at, earlier.disconnected_at >= at - constant(HOUR))
+        .scalar_subquery()
+    )
+
+
+def _next_start(mac: ColumnElement[str]) -> ColumnElement[int | None]:
+    """The first start of the device within the hour after the session's."""
+    later, at = SESSIONS.alias().c, session.starts_at
+    return (
+        select(func.min(later.starts_at))
+        .where(
+            later.mac == mac,
+            of_classes(later.span, *(n for n in CLASSES if n != NO_START)),
+            later.starts_at > at,
+            later.starts_at <= at + constant(HOUR),
+        )
+        .scalar_subquery()
+    )
+
+
 @cache
 def drawn(*, one_device: bool) -> Select[Any]:
     """Sessions whose drawing overlaps the window, with the ends that a calendar draws; in order of time.
@@ -128,41 +206,22 @@ def drawn(*, one_device: bool) -> Select[Any]:
     away at most.
     """
     # Named by its value where it is known: what shards the table by MAC can then ask one shard.
-    same_device = text("mac") if one_device else session.mac
-    earlier, later = SESSIONS.alias().c, SESSIONS.alias().c
-    previous_end = (
-        select(func.max(earlier.disconnected_at))
-        .where(
-            earlier.mac == same_device,
-            earlier.disconnected_at < session.disconnected_at,
-            earlier.disconnected_at >= session.disconnected_at - HOUR,
-        )
-        .scalar_subquery()
-    )
-    next_start = (
-        select(func.min(later.connected_at))
-        .where(
-            later.mac == same_device,
-            later.starts_at > session.starts_at,
-            later.starts_at <= session.starts_at + HOUR,
-        )
-        .scalar_subquery()
-    )
+    device = text("mac") if one_device else session.mac
     now = number("now")
-    start = case(
-        (session.state == MISSING_CONNECTION, func.coalesce(previous_end, session.disconnected_at - HOUR)),
-        else_=session.connected_at,
-    )
-    end = case(
-        (session.state == MISSING_DISCONNECTION, func.coalesce(next_start, session.connected_at + HOUR)),
-        (session.span == OPEN, case((session.connected_at > now, session.connected_at), else_=now)),
-        else_=session.disconnected_at,
-    )
-    # What is drawn reaches at most an hour beyond what was seen.
-    seen = select(*COLUMNS, start.label("drawn_from"), end.label("drawn_until")).where(overlapping(margin=HOUR))
-    if one_device:
-        seen = seen.where(session.mac == text("mac"))
-    row = seen.subquery().c
+    at: ColumnElement[Any] = session.starts_at
+    ends: dict[int, tuple[Any, Any]] = {
+        NO_START: (func.coalesce(_previous_end(device), at - constant(HOUR)), at),
+        NO_END: (at, func.coalesce(_next_start(device), at + constant(HOUR))),
+        OPEN: (at, case((at > now, at), else_=now)),
+    }
+
+    def branch(n: int) -> Select[Any]:
+        start, end = ends.get(n, (at, session.disconnected_at))
+        # What is drawn reaches at most an hour beyond what was seen.
+        found = select(*COLUMNS, start.label("drawn_from"), end.label("drawn_until")).where(overlapping(n, margin=HOUR))
+        return found.where(session.mac == text("mac")) if one_device else found
+
+    row = united([branch(n) for n in CLASSES]).subquery().c
     since, until = number("since"), number("until")
     inside = and_(row.drawn_from < until, or_(row.drawn_until > since, row.drawn_from >= since))
     return select(*row).where(inside).order_by(row.drawn_from, row.id)

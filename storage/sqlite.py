@@ -2,16 +2,17 @@
 
 import asyncio
 import queue
-import sqlite3
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from functools import cache
+from functools import lru_cache
 from ipaddress import ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import apsw
 from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.sql.elements import CompilerElement
 
@@ -25,9 +26,10 @@ READERS = 4
 GROUP = 512  # writes in one commit at most: bounds how long the first of them waits for the last
 CHUNK = 1000  # rows a stream holds at a time
 BUSY_MS = 30_000  # how long to wait for another process's write lock
+STATEMENTS = 512  # compiled statements that are kept: a client can ask for lists in any number of shapes
 
 
-@cache
+@lru_cache(STATEMENTS)
 def compiled(statement: CompilerElement) -> tuple[str, Parameters]:
     """The SQL of a named question or change, made once for each shape, and the constants that it was written with."""
     made = statement.compile(dialect=dialect.dialect(paramstyle="named"))
@@ -47,34 +49,41 @@ def _ip_order(ip: str | None) -> bytes | None:
     return bytes([address.version]) + address.packed
 
 
-def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+def _fold(text: str | None) -> str | None:
+    return None if text is None else str(text).casefold()
+
+
+def connect(path: Path, *, read_only: bool) -> apsw.Connection:
     """A connection in the modes that the store relies on: WAL, and a sync at every commit."""
-    mode = "ro" if read_only else "rw"
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=512)
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    mode = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    connection = apsw.Connection(str(path), mode, statementcachesize=STATEMENTS)
+    connection.set_busy_timeout(BUSY_MS)
     connection.execute("PRAGMA cache_size = -16000")
     if not read_only:
         connection.execute("PRAGMA synchronous = FULL")
-    connection.create_function("fold", 1, lambda s: None if s is None else str(s).casefold(), deterministic=True)
-    connection.create_function("ip_order", 1, _ip_order, deterministic=True)
+    connection.create_scalar_function("fold", _fold, 1, deterministic=True)
+    connection.create_scalar_function("ip_order", _ip_order, 1, deterministic=True)
     return connection
 
 
 class Transaction:
     """What a change is handed: the writer's connection, inside a transaction that is not its own to end."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
 
     def execute(self, change: CompilerElement, parameters: Parameters) -> int:
         """Carries out a named change; answers how many rows it touched."""
-        return self._connection.execute(*bound(change, parameters)).rowcount
+        self._connection.execute(*bound(change, parameters))
+        return self._connection.changes()
 
     def execute_many(self, change: CompilerElement, parameters: Iterable[Parameters]) -> int:
         """Carries out a named change for each set of parameters; answers how many rows were touched in all."""
         sql, constants = compiled(change)
-        return self._connection.executemany(sql, ({**constants, **given} for given in parameters)).rowcount
+        before = self._connection.total_changes()
+        rows = ({**constants, **given} for given in parameters) if constants else parameters
+        self._connection.executemany(sql, rows)
+        return self._connection.total_changes() - before
 
     def fetch(self, question: CompilerElement, parameters: Parameters) -> list[Row]:
         """Answers a named question as this transaction sees it."""
@@ -154,9 +163,7 @@ class _Writer(threading.Thread):
 
 def unavailable(cause: Exception) -> Exception:
     """The cause itself, or, where SQLite could not serve, what a door can tell its caller."""
-    if isinstance(cause, sqlite3.DatabaseError) and not isinstance(
-        cause, sqlite3.IntegrityError | sqlite3.ProgrammingError
-    ):
+    if isinstance(cause, apsw.Error) and not isinstance(cause, apsw.ConstraintError | apsw.BindingsError):
         error = StoreUnavailableError(str(cause))
         error.__cause__ = cause
         return error
@@ -180,8 +187,10 @@ class Store:
         self._path = path
         self._writer = _Writer(path)
         self._writer.start()
+        self._inline = connect(path, read_only=True)
+        self._inline.set_busy_timeout(0)
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections = [self._inline]
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
 
     async def close(self) -> None:
@@ -191,18 +200,29 @@ class Store:
         for connection in self._connections:
             connection.close()
 
-    async def fetch(self, question: CompilerElement, parameters: Parameters) -> list[Row]:
-        """All rows that answer a named question."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._fetch, question, parameters)
+    async def fetch(self, question: CompilerElement, parameters: Parameters, *, short: bool = False) -> list[Row]:
+        """All rows that answer a named question.
 
-    def _fetch(self, question: CompilerElement, parameters: Parameters) -> list[Row]:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        A `short` one, a few seeks and a few rows, is answered in place: it takes less than the way to a thread and back.
+        """
+        sql, bindings = bound(question, parameters)
+        if short:
+            try:
+                return self._inline.execute(sql, bindings).fetchall()
+            except apsw.BusyError:
+                pass  # a thread may wait, the event loop may not
+            except apsw.Error as cause:
+                raise unavailable(cause) from cause
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._fetch, sql, bindings)
+
+    def _fetch(self, sql: str, bindings: Parameters) -> list[Row]:
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
         try:
             if connection is None:
                 connection = self._local.connection = connect(self._path, read_only=True)
                 self._connections.append(connection)
-            return connection.execute(*bound(question, parameters)).fetchall()
-        except sqlite3.Error as cause:
+            return connection.execute(sql, bindings).fetchall()
+        except apsw.Error as cause:
             raise unavailable(cause) from cause
 
     async def stream(self, question: CompilerElement, parameters: Parameters) -> AsyncGenerator[list[Row], None]:
@@ -211,12 +231,16 @@ class Store:
             # Opened here and not in a thread: it takes no time, and what is opened cannot get lost when we are cancelled.
             with closing(connect(self._path, read_only=True)) as connection:
                 cursor = await _finished(connection.execute, *bound(question, parameters))
-                while rows := await _finished(cursor.fetchmany, CHUNK):
+                while rows := await _finished(_chunk, cursor):
                     yield rows
-        except sqlite3.Error as cause:
+        except apsw.Error as cause:
             raise unavailable(cause) from cause
 
     async def write(self, change: Callable[[Transaction], T]) -> T:
         """Carries out a change and answers its result when it is durable; a change that raises leaves nothing behind."""
         result: T = await asyncio.wrap_future(self._writer.submit(change))
         return result
+
+
+def _chunk(cursor: apsw.Cursor) -> list[Row]:
+    return list(islice(cursor, CHUNK))

@@ -5,7 +5,7 @@ Instants are whole microseconds since 1970-01-01T00:00Z.
 
 from typing import ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, SmallInteger, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, SmallInteger, Text, text
 from sqlmodel import Field, SQLModel
 
 MISSING = "<missing event>"
@@ -16,10 +16,16 @@ SECOND = 1_000_000
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 
-# The span classes: a session of class n lasts at most SPANS[n]; then come the longer ones, then the open ones.
-# Whoever overlaps a window and belongs to a class started at most that long before it: one short seek a class.
+# The span classes. A session with both ends seen is of the first class n that is as long as it, SPANS[n], or of the longer
+# ones: whoever overlaps a window and belongs to a class started at most that long before it, so a window is one short
+# seek a class. Those without an end, and those of which one end was never seen, are classes of their own.
 SPANS = (HOUR, 4 * HOUR, DAY, 7 * DAY)
-LONGER, OPEN = len(SPANS), len(SPANS) + 1
+LONGER = len(SPANS)
+OPEN, NO_START, NO_END = LONGER + 1, LONGER + 2, LONGER + 3
+CLASSES = range(NO_END + 1)
+
+# Events of other types than these are few, and asked for by type.
+ORDINARY_STARTS, ORDINARY_ENDS = ("Connected", "Down Reconnected", MISSING), ("Disconnected", MISSING)
 
 _STATE = f"""CASE
     WHEN connected_at IS NULL THEN '{MISSING_CONNECTION}'
@@ -28,10 +34,21 @@ _STATE = f"""CASE
     ELSE '{MISSING_DISCONNECTION}' END"""
 
 _SPAN = f"""CASE
+    WHEN connected_at IS NULL THEN {NO_START}
     WHEN disconnected_at IS NULL AND disconnection_event IS NULL THEN {OPEN}
-    WHEN connected_at IS NULL OR disconnected_at IS NULL THEN 0
+    WHEN disconnected_at IS NULL THEN {NO_END}
     {" ".join(f"WHEN disconnected_at - connected_at <= {span} THEN {n}" for n, span in enumerate(SPANS))}
     ELSE {LONGER} END"""
+
+
+
+def _others(column: str, ordinary: tuple[str, ...]) -> str:
+    """The condition of an index, which a question repeats word for word to be answered by it."""
+    return f"{column} NOT IN ({', '.join(map(repr, ordinary))})"
+
+
+MARKED_START = _others("connection_event", ORDINARY_STARTS)
+MARKED_END = _others("disconnection_event", ORDINARY_ENDS)
 
 
 def _text(comment: str, *, nullable: bool = False, primary_key: bool = False) -> Column[str]:
@@ -67,7 +84,7 @@ class Session(SQLModel, table=True):
             comment="the first end that was seen; what lists are ordered by",
         )
     )
-    span: int = Field(sa_column=Column(SmallInteger, Computed(_SPAN, persisted=True), comment="span class"))
+    span: int = Field(sa_column=Column(SmallInteger, Computed(_SPAN), comment="span class; read from indexes only"))
 
     __table_args__ = (
         CheckConstraint("connected_at <= disconnected_at", name="session_end_not_before_start"),
@@ -79,10 +96,11 @@ class Session(SQLModel, table=True):
             f"(disconnected_at IS NULL) = (disconnection_event IS NULL OR disconnection_event = '{MISSING}')",
             name="session_missing_disconnection_is_named",
         ),
-        Index("session_by_start", "starts_at", "id"),
-        Index("session_by_device", "mac", "starts_at", "id"),
-        Index("session_by_device_end", "mac", "disconnected_at"),
-        Index("session_by_span", "span", "starts_at"),
+        # Two indexes carry every list: in order within a class, and a list over all of them is merged of these.
+        Index("session_by_device", "mac", "span", "starts_at", "id"),
+        Index("session_by_span", "span", "starts_at", "id"),
+        Index("session_by_marked_start", "connection_event", "starts_at", "id", sqlite_where=text(MARKED_START)),
+        Index("session_by_marked_end", "disconnection_event", "disconnected_at", "id", sqlite_where=text(MARKED_END)),
     )
 
 

@@ -1,7 +1,6 @@
 """A store of its own for each test, on a real file, and both doors over it."""
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from resolvers.clock import Clock
 from resolvers.context import Context
 from schema.door import GraphQLDoor
 from storage.migrations import migrate
-from storage.sqlite import Store
+from storage.sqlite import Store, connect
 
 NOW = "2025-08-20T12:00:00Z"
 MAC = "AA:BB:CC:DD:EE:FF"
@@ -68,7 +67,8 @@ def rows(path: Path) -> Callable[[], list[tuple[Any, ...]]]:
     """What the session table holds, read over a new connection."""
 
     def read() -> list[tuple[Any, ...]]:
-        connection = sqlite3.connect(path)
+        # By the program's own SQLite: a second one in the process of an open store would undo the first one's locks.
+        connection = connect(path, read_only=True)
         found = connection.execute("SELECT * FROM session ORDER BY mac, id").fetchall()
         connection.close()
         return found

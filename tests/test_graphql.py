@@ -1,17 +1,18 @@
 """The GraphQL door answers as its schema promises."""
 
-import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from starlette.testclient import TestClient
 
 import schema
 from resolvers.context import Context
 from schema.door import GraphQLDoor
+from storage.sqlite import connect
 from tests.conftest import MAC, Ask
 
 CREATE = """mutation($input: CreateSessionInput!) { createSession(input: $input) { message session {
@@ -288,16 +289,20 @@ def test_a_list_takes_the_same_few_statements_however_long_it_is(
     for n in range(20):
         create(ask, mac=f"AA:BB:CC:DD:EE:{n:02X}", startTime="2025-08-19T10:00", endTime="2025-08-19T11:00")
     asked: list[str] = []
-    connect = sqlite3.connect
 
-    def traced(*args: Any, **kw: Any) -> sqlite3.Connection:
-        connection: sqlite3.Connection = connect(*args, **kw)
-        connection.set_trace_callback(lambda sql: asked.append(sql) if sql.lstrip().startswith("SELECT") else None)
+    def note(_: apsw.Cursor, sql: str, __: Any) -> bool:
+        asked.append(sql)
+        return True
+
+    def traced(path: Path, *, read_only: bool) -> apsw.Connection:
+        connection = connect(path, read_only=read_only)
+        connection.exec_trace = note
         return connection
 
-    monkeypatch.setattr("storage.sqlite.sqlite3.connect", traced)
+    monkeypatch.setattr("storage.sqlite.connect", traced)
     # The store's readers have connected already; forgetting that, they connect anew, traced.
     monkeypatch.setattr(context.store, "_local", threading.local())
+    monkeypatch.setattr(context.store._inline, "exec_trace", note)
     assert "errors" not in ask(query)
     assert len(asked) == statements, asked
 

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -21,7 +22,7 @@ from sqlmodel import SQLModel
 from storage import changes, sessions
 from storage.errors import StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate
-from storage.sqlite import Store, Transaction
+from storage.sqlite import Store, Transaction, connect
 from storage.tables import DAY, HOUR, MISSING
 
 ROW: dict[str, Any] = {
@@ -44,7 +45,7 @@ def inserting(*identities: int, **changed: Any) -> Callable[[Transaction], int]:
 
 def held(path: Path) -> list[int]:
     """The ids that the table holds, read over a new connection."""
-    connection = sqlite3.connect(path)
+    connection = connect(path, read_only=True)
     ids = [row[0] for row in connection.execute("SELECT id FROM session ORDER BY id")]
     connection.close()
     return ids
@@ -61,7 +62,7 @@ def test_a_write_that_fails_in_a_group_fails_alone(path: Path) -> None:
         return answers
 
     answers = asyncio.run(main())
-    assert isinstance(answers.pop(5), sqlite3.IntegrityError)
+    assert isinstance(answers.pop(5), apsw.ConstraintError)
     assert answers == [1] * 9
     assert held(path) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
 
@@ -83,7 +84,7 @@ def test_what_was_submitted_before_the_close_is_stored(path: Path) -> None:
 def test_a_store_that_cannot_be_written_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process holds the write lock for too long, a write is refused whole, and the next one works."""
     monkeypatch.setattr("storage.sqlite.BUSY_MS", 50)
-    other = sqlite3.connect(path, isolation_level=None)
+    other = connect(path, read_only=False)
     other.execute("BEGIN IMMEDIATE")
 
     async def main() -> None:
@@ -104,7 +105,7 @@ def test_a_reader_who_goes_away_midway_harms_nothing(path: Path) -> None:
     """Streams that are cancelled while the database works let go of it in order, and leave no file open."""
 
     async def consume(store: Store) -> None:
-        async with aclosing(store.stream(sessions.sessions(frozenset()), {})) as chunks:
+        async with aclosing(store.stream(sessions.sessions(sessions.Listing()), {})) as chunks:
             async for _ in chunks:
                 pass
 
@@ -143,7 +144,7 @@ def test_the_database_itself_refuses_what_cannot_be(path: Path, wrong: dict[str,
 
     async def main() -> None:
         store = Store(path)
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(apsw.ConstraintError):
             await store.write(inserting(1, **wrong))
         await store.close()
 
@@ -244,7 +245,7 @@ def test_overlaps_are_those_of_a_naive_model(
             }
             both: tuple[set[sessions.Condition], ...] = ({"overlapping"}, {"overlapping", "mac"})
             for conditions in both:
-                question = sessions.sessions(frozenset(conditions))
+                question = sessions.sessions(sessions.Listing(frozenset(conditions)))
                 found = await store.fetch(question, window | {"mac": ROW["mac"]})
                 assert {row[1] for row in found} == naive
                 assert len(found) == len(naive)
