@@ -2,7 +2,8 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from operator import itemgetter
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +15,7 @@ from resolvers.paging import Slice, cursor, cut, parse_cursor
 from storage import changes
 from storage import sessions as ask
 from storage.clauses import like, search_for
+from storage.json import Selection
 from storage.sessions import SessionRow, SpannedRow
 from storage.sqlite import Transaction
 from storage.tables import CONNECTED, MISSING
@@ -91,7 +93,7 @@ async def delete(context: Context, mac: str) -> int:
 
 async def get(context: Context, mac: str, identity: int) -> SessionRow | None:
     """One session."""
-    rows = await context.store.fetch(ask.by_id(), {"mac": mac, "id": identity})
+    rows = await context.store.fetch(ask.by_id(), {"mac": mac, "id": identity}, short=True)
     return SessionRow._make(rows[0]) if rows else None
 
 
@@ -152,7 +154,39 @@ async def count(context: Context, wanted: SessionFilter) -> int:
     return int(rows[0][0])
 
 
-async def page(context: Context, wanted: SessionFilter, order: Order, page: Page) -> Slice[SessionRow]:
+class Plan:
+    """Sessions that were asked for and not yet read: as rows, or as JSON objects that the database makes of them."""
+
+    def __init__(
+        self,
+        context: Context,
+        listing: ask.Listing,
+        parameters: dict[str, Any],
+        page: Page | None,
+        cursor: Callable[[Any], str],
+    ) -> None:
+        self._store = context.store
+        self._listing = listing
+        self._parameters = parameters
+        self._page = page
+        self._cursor = cursor
+
+    async def rows(self) -> Slice[SessionRow]:
+        """The sessions."""
+        found = await self._store.fetch(ask.sessions(self._listing), self._parameters, short=self._listing.keyed)
+        return cut(
+            self._page, found, lambda row: SessionRow._make(row[:-1]), lambda row: self._cursor((row[-1], row[1]))
+        )
+
+    async def json(self, selection: Selection) -> Slice[str] | None:
+        """Each session as the JSON object of a selection; None where one of them cannot be written as such."""
+        question = ask.sessions_as_json(self._listing, selection)
+        found = await self._store.fetch(question, self._parameters, short=self._listing.keyed)
+        made = cut(self._page, found, itemgetter(0), lambda row: self._cursor((row[2], row[1])))
+        return None if None in made.rows else made
+
+
+def page(context: Context, wanted: SessionFilter, order: Order, page: Page) -> Plan:
     """A keyset page of sessions."""
     conditions, parameters = _asked(context, wanted)
     key, descending = ORDERS[order]
@@ -169,10 +203,8 @@ async def page(context: Context, wanted: SessionFilter, order: Order, page: Page
         backward=page.backward,
         limited=True,
     )
-    question = ask.sessions(listing)
-    found = await context.store.fetch(question, parameters | {"limit": page.size + 1})
     now = parameters["now"]
-    return cut(page, found, lambda row: SessionRow._make(row[:-1]), lambda row: cursor(order, now, row[-1], row[1]))
+    return Plan(context, listing, parameters | {"limit": page.size + 1}, page, lambda place: cursor(order, now, *place))
 
 
 def listing(query: ListQuery) -> SessionFilter:
@@ -212,12 +244,11 @@ def latest(context: Context, period: Period) -> Window:
         raise InvalidInputError("period", str(problem)) from None
 
 
-async def of_device(context: Context, query: DeviceQuery) -> list[SessionRow]:
+def of_device(context: Context, query: DeviceQuery) -> Plan:
     """A device's sessions that overlap the period, newest first."""
     since, until = latest(context, query.period)
     parameters = {"mac": query.mac, "since": since, "until": until, "now": context.clock.now()}
-    found = await context.store.fetch(ask.sessions(ask.Listing(frozenset({"mac", "overlapping"}))), parameters)
-    return [SessionRow._make(row[:-1]) for row in found]
+    return Plan(context, ask.Listing(frozenset({"mac", "overlapping"})), parameters, None, str)
 
 
 def lasted(row: SessionRow, now: int) -> int | None:

@@ -102,7 +102,7 @@ async def of_device(context: Context, request: Request) -> Response:
     """GET /{mac}."""
     query = requests.query(DeviceQuery, request, context.clock, mac=request.path_params["mac"])
     now = context.clock.now()
-    found = await sessions.of_device(context, query)
+    found = (await sessions.of_device(context, query).rows()).rows
     body = {"success": True, "sessions": [rows.session(row, context.clock, now) for row in found]}
     return Response(orjson.dumps(body), media_type=JSON)
 

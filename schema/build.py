@@ -6,6 +6,7 @@ from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, ParserCac
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+from schema.compiled import CompiledExecutor, KnownQueries
 from schema.operations import Mutation, Query
 from schema.scalars import SCALARS
 from schema.types import Device, Session
@@ -15,7 +16,7 @@ DOCUMENTS = 256  # parsed and validated documents that are kept
 MAX_ALIASES, MAX_TOKENS = 30, 100_000
 
 
-class _Schema(strawberry.Schema):
+class _Schema(KnownQueries):
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Leaves logging to `schema.errors`, which knows a client's mistake from the server's."""
 
@@ -26,6 +27,7 @@ def build() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         types=[Session, Device],
+        execution_context_class=CompiledExecutor,
         config=StrawberryConfig(scalar_map=SCALARS),
         extensions=[
             lambda: MaxTokensLimiter(max_token_count=MAX_TOKENS),

@@ -11,6 +11,7 @@ from resolvers import devices, events, inputs, sessions
 from resolvers.errors import InvalidInputError, shown
 from resolvers.inputs import Page
 from schema.arguments import CreateSessionInput, SessionFilter
+from schema.compiled import planned
 from schema.scalars import MAC, Date, Period
 from schema.types import (
     Ask,
@@ -75,7 +76,7 @@ class Query:
         return None if row is None else session_of(row)
 
     @strawberry.field
-    async def sessions(
+    def sessions(
         self,
         info: Ask,
         filter: SessionFilter | None = _UNSET,  # noqa: A002, the name that clients know
@@ -88,8 +89,12 @@ class Query:
         context = info.context.context
         wanted = inputs.read(inputs.SessionFilter, plain(filter) if filter else {}, context.clock)
         page = _page(info, first, after, last, before)
-        found = await sessions.page(context, wanted, (order_by or SessionOrder.NEWEST).value, page)
-        return connection_of(found, session_of, lambda: sessions.count(context, wanted))
+        plan = sessions.page(context, wanted, (order_by or SessionOrder.NEWEST).value, page)
+
+        async def count() -> int:
+            return await sessions.count(context, wanted)
+
+        return planned(plan, lambda found: connection_of(found, session_of, count), count)
 
     @strawberry.field
     async def session_calendar(
@@ -100,10 +105,10 @@ class Query:
         return [entry_of(row, context) async for rows in sessions.calendar(context, query) for row in rows]
 
     @strawberry.field
-    async def device_sessions(self, info: Ask, mac: MAC, period: Period | None = ONE_DAY) -> list[Session]:
+    def device_sessions(self, info: Ask, mac: MAC, period: Period | None = ONE_DAY) -> list[Session]:
         context = info.context.context
         query = inputs.read(inputs.DeviceQuery, _given(mac=mac, period=period), context.clock)
-        return [session_of(row) for row in await sessions.of_device(context, query)]
+        return planned(sessions.of_device(context, query), lambda found: [session_of(row) for row in found.rows])
 
     @strawberry.field
     async def session_events(

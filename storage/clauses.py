@@ -131,7 +131,9 @@ def ended_inside(n: int) -> ColumnElement[bool]:
         began = (session.starts_at >= since - constant(span), session.starts_at < until)
         # What started a whole span before the window's end has ended by then: the index alone tells.
         late = or_(session.starts_at < until - constant(span), session.disconnected_at < until)
-    return and_(of_classes(session.span, n), *began, or_(session.starts_at >= since, session.disconnected_at >= since), late)
+    return and_(
+        of_classes(session.span, n), *began, or_(session.starts_at >= since, session.disconnected_at >= since), late
+    )
 
 
 def overlapping(n: int, *, margin: int = 0) -> ColumnElement[bool]:

@@ -100,13 +100,14 @@ class _Branch(NamedTuple):
 
     def rows(self) -> Select[Any]:
         """The sessions, with what `EventRow` adds to them."""
-        at, event_type = (
-            (session.disconnected_at, session.disconnection_event)
-            if self.side == END
-            else (session.connected_at, session.connection_event)
-        )
+        event: tuple[ColumnElement[Any], ColumnElement[Any]]
         if not self.events:
-            at, event_type = sql_cast(null(), BigInteger), sql_cast(null(), Text)
+            event = sql_cast(null(), BigInteger), sql_cast(null(), Text)
+        elif self.side == END:
+            event = session.disconnected_at, session.disconnection_event
+        else:
+            event = session.connected_at, session.connection_event
+        at, event_type = event
         place = (column.label(name) for name, column in self.place.items() if name != "id")
         return select(*COLUMNS, at.label("occurred_at"), event_type.label("event_type"), *place).where(self.where)
 
@@ -221,4 +222,7 @@ def count(kind: Kind, *, search: Search | None) -> Select[Any]:
 @cache
 def totals() -> Select[Any]:
     """One row: how many rows each kind has, in the order of `Kind`."""
-    return select(*(counted(branch.where for branch in _branches(kind)).label(kind) for kind in get_args(Kind)))
+    counts: list[ColumnElement[Any]] = [
+        counted(branch.where for branch in _branches(kind)).label(kind) for kind in get_args(Kind)
+    ]
+    return select(*counts)

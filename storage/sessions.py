@@ -112,6 +112,11 @@ class Listing(NamedTuple):
     limited: bool = False
     offset: bool = False
 
+    @property
+    def keyed(self) -> bool:
+        """Whether an index leads to its first rows, without passing by many that are not of it."""
+        return self.key == "start" and (self.conditions <= {"mac"} or self.conditions == {"mac", "overlapping"})
+
 
 def _listed(columns: Sequence[ColumnElement[Any]], listing: Listing) -> GenerativeSelect:
     conditions, key, descending, after, before, backward, limited, offset = listing
@@ -178,7 +183,12 @@ def _previous_end(mac: ColumnElement[str]) -> ColumnElement[int | None]:
     reached.append(and_(of_classes(earlier.span, LONGER), earlier.starts_at < at))
     return (
         select(func.max(earlier.disconnected_at))
-        .where(earlier.mac == mac, or_(*reached), earlier.disconnected_at < at, earlier.disconnected_at >= at - constant(HOUR))
+        .where(
+            earlier.mac == mac,
+            or_(*reached),
+            earlier.disconnected_at < at,
+            earlier.disconnected_at >= at - constant(HOUR),
+        )
         .scalar_subquery()
     )
 

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 READERS = 4
 GROUP = 512  # writes in one commit at most: bounds how long the first of them waits for the last
+SHORT = 200  # rows that are read on the event loop
 CHUNK = 1000  # rows a stream holds at a time
 BUSY_MS = 30_000  # how long to wait for another process's write lock
 STATEMENTS = 512  # compiled statements that are kept: a client can ask for lists in any number of shapes
@@ -42,14 +43,16 @@ def bound(statement: CompilerElement, parameters: Parameters) -> tuple[str, Para
     return sql, {**constants, **parameters}
 
 
-def _ip_order(ip: str | None) -> bytes | None:
+def _ip_order(*ips: Any) -> bytes | None:
+    (ip,) = ips
     if ip is None:
         return None
     address = ip_address(ip)
     return bytes([address.version]) + address.packed
 
 
-def _fold(text: str | None) -> str | None:
+def _fold(*texts: Any) -> str | None:
+    (text,) = texts
     return None if text is None else str(text).casefold()
 
 
@@ -204,11 +207,16 @@ class Store:
         """All rows that answer a named question.
 
         A `short` one, a few seeks and a few rows, is answered in place: it takes less than the way to a thread and back.
+        One that turns out longer is given up and begun anew in a thread.
         """
         sql, bindings = bound(question, parameters)
         if short:
             try:
-                return self._inline.execute(sql, bindings).fetchall()
+                cursor = self._inline.execute(sql, bindings)
+                rows = list(islice(cursor, SHORT + 1))
+                cursor.close()
+                if len(rows) <= SHORT:
+                    return rows
             except apsw.BusyError:
                 pass  # a thread may wait, the event loop may not
             except apsw.Error as cause:

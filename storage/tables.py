@@ -41,7 +41,6 @@ _SPAN = f"""CASE
     ELSE {LONGER} END"""
 
 
-
 def _others(column: str, ordinary: tuple[str, ...]) -> str:
     """The condition of an index, which a question repeats word for word to be answered by it."""
     return f"{column} NOT IN ({', '.join(map(repr, ordinary))})"

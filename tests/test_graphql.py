@@ -338,7 +338,7 @@ def test_the_cause_of_a_failure_stays_in_the_log(
 ) -> None:
     """A client learns that the server failed, not how."""
 
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(type(context.store), "fetch", fail)
