@@ -42,6 +42,9 @@ COLUMNS = (
     session.state,
 )
 
+# Where a row lies: the shortest way back to it.
+ROW_ADDRESS: ColumnElement[int] = literal_column("session.rowid", BigInteger)
+
 
 def members(name: str) -> Select[tuple[str]]:
     """The strings of the parameter, a JSON array: one parameter however long the list is."""

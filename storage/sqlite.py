@@ -61,6 +61,8 @@ def connect(path: Path, *, read_only: bool) -> apsw.Connection:
     mode = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     connection = apsw.Connection(str(path), mode, statementcachesize=STATEMENTS)
     connection.set_busy_timeout(BUSY_MS)
+    # Plans are made without a look at the parameters: with one, most statements would be prepared anew at each execution.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.execute("PRAGMA cache_size = -16000")
     if not read_only:
         connection.execute("PRAGMA synchronous = FULL")
