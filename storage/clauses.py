@@ -123,20 +123,20 @@ def started_inside(n: int) -> ColumnElement[bool]:
     return and_(of_classes(session.span, n), session.starts_at >= since, session.starts_at < until)
 
 
-def ended_inside(n: int) -> ColumnElement[bool]:
-    """Sessions of class `n`, one with both ends, whose end lies in the window."""
-    since, until = number("since"), number("until")
+def ended_inside(
+    n: int, since: ColumnElement[int] | None = None, until: ColumnElement[int] | None = None
+) -> ColumnElement[bool]:
+    """Sessions of class `n`, one with both ends, whose end lies in the window of the parameters, or in another."""
+    since = number("since") if since is None else since
+    until = number("until") if until is None else until
+    inside = or_(session.starts_at >= since, session.disconnected_at >= since)
     if n == LONGER:
-        began: tuple[ColumnElement[bool], ...] = (session.starts_at < until,)
-        late: ColumnElement[bool] = session.disconnected_at < until
-    else:
-        span = SPANS[n]
-        began = (session.starts_at >= since - constant(span), session.starts_at < until)
-        # What started a whole span before the window's end has ended by then: the index alone tells.
-        late = or_(session.starts_at < until - constant(span), session.disconnected_at < until)
-    return and_(
-        of_classes(session.span, n), *began, or_(session.starts_at >= since, session.disconnected_at >= since), late
-    )
+        return and_(of_classes(session.span, n), session.starts_at < until, inside, session.disconnected_at < until)
+    span = constant(SPANS[n])
+    # What started a whole span before the window's end has ended by then: the index alone tells.
+    over = or_(session.starts_at < until - span, session.disconnected_at < until)
+    began = and_(session.starts_at >= since - span, session.starts_at < until)
+    return and_(of_classes(session.span, n), began, inside, over)
 
 
 def overlapping(n: int, *, margin: int = 0) -> ColumnElement[bool]:

@@ -27,6 +27,7 @@ from storage.clauses import (
     COLUMNS,
     Search,
     between,
+    constant,
     contains,
     counted,
     duration,
@@ -122,36 +123,59 @@ def _is(event_type: Any, kind: Kind) -> ColumnElement[bool]:
             return event_type == DEVICE_DOWN
 
 
+def _starts() -> list[_Branch]:
+    return [_Branch(started_inside(n), START) for n in CLASSES if n != NO_START]
+
+
+def _ends(since: ColumnElement[int] | None = None, until: ColumnElement[int] | None = None) -> list[_Branch]:
+    # Of a session whose start was not seen, the end is what is stored as its start.
+    seen_alone = _Branch(started_inside(NO_START), END)
+    return [*(_Branch(ended_inside(n, since, until), END) for n in range(LONGER + 1)), seen_alone]
+
+
 def _branches(kind: Kind) -> list[_Branch]:
     """What rows of a kind are made of; no row is of two."""
-    since, until = number("since"), number("until")
     match kind:
         case "SESSIONS":
             return [_Branch(overlapping(n), START, events=False) for n in CLASSES]
         case "MISSING":
             return [_Branch(overlapping(n), START, events=False) for n in (NO_START, NO_END)]
         case "ALL":
-            starts = [_Branch(started_inside(n), START) for n in CLASSES if n != NO_START]
-            ends = [_Branch(ended_inside(n), END) for n in range(LONGER + 1)]
-            return [*starts, *ends, _Branch(started_inside(NO_START), END)]
-    start, end = session.connection_event, session.disconnection_event
-    in_window = and_(session.starts_at >= since, session.starts_at < until)
+            return [*_starts(), *_ends()]
+    since, until = number("since"), number("until")
+    started = and_(session.starts_at >= since, session.starts_at < until)
     ended = and_(session.disconnected_at >= since, session.disconnected_at < until)
     return [
-        _Branch(and_(literal_column(MARKED_START), _is(start, kind), in_window), START),
-        _Branch(and_(literal_column(MARKED_END), _is(end, kind), ended), END),
+        _Branch(and_(literal_column(MARKED_START), _is(session.connection_event, kind), started), START),
+        _Branch(and_(literal_column(MARKED_END), _is(session.disconnection_event, kind), ended), END),
     ]
 
 
 def _page(kind: Kind, *, after: bool, before: bool, falls: bool, limit: str) -> Subquery:
-    """The rows of which a page is made: no branch gives more than a page, so none sorts the whole period."""
+    """The rows of which a page is made: no branch gives more than a page, and none sorts the whole period."""
+
+    def of_page(branch: _Branch) -> Select[Any]:
+        return between(branch.rows(), branch.place, descending=True, after=after, before=before)
 
     def first(branch: _Branch) -> Select[Any]:
-        found = between(branch.rows(), branch.place, descending=True, after=after, before=before)
         # A statement with an order and a limit of its own must be a subquery within a union.
-        return select(in_order(found, branch.place, falls=falls).limit(number(limit)).subquery())
+        return select(in_order(of_page(branch), branch.place, falls=falls).limit(number(limit)).subquery())
 
-    return united([first(branch) for branch in _branches(kind)]).subquery("event")
+    branches = _branches(kind)
+    if kind == "ALL":
+        # Ends have no index of their own. But a page holds nothing beyond the last of as many starts as it has rows, and
+        # few ends lie before that.
+        starts = in_order(united([of_page(branch) for branch in _starts()]), ("key", "id"), falls=falls)
+        last = starts.limit(1).offset(number(limit) - constant(1)).cte("last_start")
+        reach = select(last.c.key).scalar_subquery()
+        since, until = number("since"), number("until")
+        ends = (
+            _ends(since=func.coalesce(reach, since))
+            if falls
+            else _ends(until=func.coalesce(reach + constant(1), until))
+        )
+        branches = [*_starts(), *ends]
+    return united([first(branch) for branch in branches]).subquery("event")
 
 
 def _rows(kind: Kind) -> Subquery:

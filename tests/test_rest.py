@@ -520,7 +520,7 @@ PATHS = ["list", "calendar?start=2025-08-01&end=2025-08-02", "session-events", M
 def test_a_store_that_cannot_serve_is_503(client: TestClient, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """Before the answer begins, also where the answer is streamed."""
 
-    async def fetch(*_: Any) -> Any:
+    async def fetch(*_: Any, **__: Any) -> Any:
         raise StoreUnavailableError("locked at /secret")
 
     async def stream(*_: Any) -> Any:
