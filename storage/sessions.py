@@ -156,7 +156,8 @@ def sessions_as_json(listing: Listing, selection: Selection) -> Select[Any]:
     """
     found = _listed((ROW_ADDRESS.label("address"), session.id), listing).subquery("found")
     rows = found.join(SESSIONS, found.c.address == ROW_ADDRESS)
-    return select(as_json(selection), found.c.id, found.c.key).select_from(rows)
+    made = select(as_json(selection).label("json"), found.c.id, found.c.key).select_from(rows)
+    return in_order(made, ("found.key", "found.id"), falls=listing.descending != listing.backward)
 
 
 @cache

@@ -1,0 +1,266 @@
+"""The fast path answers what the ordinary one answers, byte for byte."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+import schema.compiled
+from resolvers.clock import Clock
+from resolvers.context import Context
+from schema.build import build
+from schema.door import GraphQLDoor
+from storage import changes
+from storage.migrations import migrate
+from storage.sqlite import Store, Transaction
+from storage.tables import DAY, HOUR, MISSING, SECOND
+from tests.conftest import MAC, at
+
+NOW = at("2025-08-20T12:00:00Z")
+OTHER = "02:00:5E:10:00:01"
+HOSTILE = [
+    "",
+    'quote " and \\ and / and \' and "}]',
+    "".join(map(chr, range(1, 32))) + "\x7f\x80\x9f",
+    "Büro — 会議室 — 🛜 — \u2028\u2029\ufeff\ufffe",
+    "\U0010ffff" + "e\u0301",
+    "%s %d {0} :mac ?1 $mac '); DROP TABLE session; --",
+]
+ENDS: list[dict[str, Any]] = [
+    {},
+    {"disconnected_at": None, "disconnection_event": None},
+    {"disconnected_at": None, "disconnection_event": MISSING},
+    {"connected_at": None, "connection_event": MISSING},
+    {"connected_at": NOW - 3 * DAY + 1, "disconnected_at": NOW - 2 * DAY - 999_999},
+    {"connected_at": -5 * 365 * DAY - 1, "disconnected_at": -SECOND + 7},
+    {"connected_at": NOW + DAY, "disconnected_at": None, "disconnection_event": None},
+    {"connected_at": NOW - HOUR, "disconnected_at": NOW - HOUR},
+]
+# A duration beyond Int, which GraphQL answers with an error beside the data; asked for by its own address.
+TOO_LONG = {"mac": OTHER, "ip": "2001:db8::ffff", "connected_at": at("1901-01-01T00:00Z"), "disconnected_at": NOW - DAY}
+
+
+def stays() -> list[dict[str, Any]]:
+    """Sessions of every state, with every text that is hard to write, at two devices."""
+    made = []
+    for n in range(48):
+        text = HOSTILE[n % len(HOSTILE)]
+        stay = {
+            "mac": MAC if n % 3 else OTHER,
+            "ip": "10.0.0.7" if n % 2 else "2001:db8::7",
+            "connected_at": NOW - n * HOUR,
+            "disconnected_at": NOW - n * HOUR + 90 * SECOND,
+            "connection_event": text or "Connected",
+            "disconnection_event": text or "Disconnected",
+            "info": text,
+        }
+        made.append(stay | ENDS[n % len(ENDS)])
+    made.append(made[0] | ENDS[0] | TOO_LONG)
+    return [stay | {"id": 2**62 + n} for n, stay in enumerate(made)]
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, TestClient]]:
+    """The fast door and the ordinary one over the same store."""
+    path: Path = tmp_path_factory.mktemp("compiled") / "a.db"
+    migrate(path)
+    store = Store(path)
+
+    def fill(transaction: Transaction) -> None:
+        transaction.execute_many(changes.name_device(), [{"mac": MAC, "name": HOSTILE[1], "owner": None}])
+        transaction.execute_many(changes.insert_session(), stays())
+
+    asyncio.run(store.write(fill))
+    context = Context(store, Clock(ZoneInfo("Europe/Berlin"), time=lambda: NOW))
+    fast, ordinary = GraphQLDoor(context), GraphQLDoor(context)
+    ordinary.schema = build(fast=False)
+    yield TestClient(fast), TestClient(ordinary)
+    asyncio.run(store.close())
+
+
+def same(doors: tuple[TestClient, TestClient], query: str, **more: Any) -> bytes:
+    """The answer of both doors, of the fast one also when it knows the query already."""
+    fast, ordinary = doors
+    body = {"query": query} | more
+    expected = ordinary.post("/", json=body)
+    for _ in range(2):
+        answer = fast.post("/", json=body)
+        assert answer.content == expected.content
+        assert answer.status_code == expected.status_code
+    return expected.content
+
+
+FIELDS = (
+    "id", "mac", "ip", "state", "connectedAt", "disconnectedAt", "connectionEvent", "disconnectionEvent",
+    "durationSeconds", "info", "__typename",
+)  # fmt: skip
+FRAGMENTS = {
+    "Plain": "fragment Plain on Session { id again: mac ip }",
+    "Deep": "fragment Deep on Session { ...Plain info ... on Node { id __typename } }",
+    "Whose": "fragment Whose on Session { mac device { mac name owner } }",
+}
+CONDITIONS = ("", "", "", " @include(if: $yes)", " @skip(if: $yes)", " @skip(if: $no)", " @include(if: false)")
+condition = st.sampled_from(CONDITIONS)
+
+
+@st.composite
+def field(draw: st.DrawFn) -> str:
+    name = draw(st.sampled_from(FIELDS))
+    # An alias tells what it stands for, so that no two fields of one name can conflict.
+    alias = draw(st.sampled_from(["", f"a_{name}: ", f"b_{name}: "]))
+    return f"{alias}{name}{draw(condition)}"
+
+
+@st.composite
+def session(draw: st.DrawFn, depth: int = 2) -> str:
+    """A selection of a session."""
+    parts = draw(st.lists(field(), min_size=1, max_size=6))
+    if depth and draw(st.booleans()):
+        on = draw(st.sampled_from(["", " on Session", " on Node"]))
+        inner = "id __typename" if on == " on Node" else draw(session(depth - 1))
+        parts.append(f"...{on}{draw(condition)} {{ {inner} }}")
+    if depth and draw(st.booleans()):
+        parts.append(f"...{draw(st.sampled_from(list(FRAGMENTS)))}{draw(condition)}")
+    if draw(st.integers(0, 9)) == 0:
+        parts.append(f"device{draw(condition)} {{ mac name }}")
+    return " ".join(draw(st.permutations(parts)))
+
+
+@st.composite
+def connection(draw: st.DrawFn) -> str:
+    """A selection of a page of sessions."""
+    node = draw(session())
+    parts = draw(
+        st.lists(
+            st.sampled_from(
+                [
+                    f"nodes {{ {node} }}",
+                    f"nodes {{ {node} }}",
+                    f"edges {{ cursor node {{ {node} }} }}",
+                    f"edges {{ place: cursor __typename stay: node {{ {node} }} again: cursor }}",
+                    "edges { cursor }",
+                    "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }",
+                    "pageInfo { end: endCursor __typename }",
+                    "totalCount",
+                    "__typename",
+                ]
+            ),
+            min_size=1,
+            max_size=4,
+            unique=True,
+        )
+    )
+    return " ".join(parts)
+
+
+@st.composite
+def root(draw: st.DrawFn, name: str) -> str:
+    """One field of the query."""
+    match draw(st.integers(0, 7)):
+        case 0 | 1:
+            mac = draw(st.sampled_from(["$mac", f'"{OTHER}"', '"aabb.ccdd.eeff"', '"nonsense"']))
+            return f'{name}: deviceSessions(mac: {mac}, period: "{draw(st.sampled_from(["2 days", "200 years"]))}")' + (
+                f"{draw(condition)} {{ {draw(session())} }}"
+            )
+        case 2:
+            return f"{name}: sessionEvents(first: 5) {{ nodes {{ eventType session {{ {draw(session())} }} }} }}"
+        case 3:
+            return f'{name}: node(id: "S:{MAC}:{2**62 + 1}") {{ id ... on Session {{ {draw(session())} }} }}'
+        case _:
+            order = draw(st.sampled_from(["NEWEST", "OLDEST", "LONGEST", "SHORTEST"]))
+            page = draw(st.sampled_from(["first: $n", "first: 7", "last: 3", "first: 0", "first: 100", "first: -1"]))
+            narrowed = draw(
+                st.sampled_from(
+                    [
+                        "",
+                        "filter: { macs: [$mac] }, ",
+                        "filter: { states: [COMPLETE, MISSING_CONNECTION] }, ",
+                        'filter: { overlaps: { from: "2025-08-19T00:00Z" }, search: "e" }, ',
+                        'filter: { ips: ["2001:db8::ffff"] }, ',
+                        'filter: { startDate: "2025-08-19", endDate: "2025-08-20" }, ',
+                    ]
+                )
+            )
+            return f"{name}: sessions({narrowed}orderBy: {order}, {page}) {{ {draw(connection())} }}"
+
+
+@st.composite
+def document(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """A request of one or two operations, with the variables that they declare."""
+    declared = "($yes: Boolean!, $no: Boolean = false, $n: Int, $mac: MAC!)"
+    used = "v: __typename @include(if: $yes) @skip(if: $no) w: sessions(first: $n, filter: {macs: [$mac]}) { __typename }"
+    operations = [
+        f"query {name}{declared} {{ {used} {' '.join(draw(root(f'r{n}')) for n in range(draw(st.integers(1, 2))))} }}"
+        for name in ("One", "Two")[: draw(st.integers(1, 2))]
+    ]
+    text = " ".join(operations)
+    for name in ("Deep", "Whose", "Plain"):
+        if f"...{name}" in text:
+            text += " " + FRAGMENTS[name]
+    variables = {"yes": draw(st.booleans()), "n": draw(st.sampled_from([None, 4])), "mac": MAC}
+    if draw(st.booleans()):
+        variables["no"] = draw(st.booleans())
+    return text, {"variables": variables, "operationName": "One"}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(request_=document())
+def test_generated_queries_are_answered_the_same(
+    doors: tuple[TestClient, TestClient], request_: tuple[str, dict[str, Any]]
+) -> None:
+    """Aliases, fragments, directives, variables, several operations, missing ends, errors beside data."""
+    same(doors, request_[0], **request_[1])
+
+
+PLAIN = "{ sessions(first: 100) { nodes { %s } pageInfo { endCursor } } }" % " ".join(FIELDS)
+
+
+def test_every_plain_column_is_made_by_the_database(
+    doors: tuple[TestClient, TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hostile texts and addresses pass unchanged, and no session was completed field by field."""
+    without_too_long = PLAIN.replace("first: 100", 'first: 100, filter: { ips: ["10.0.0.7", "2001:db8::7"] }')
+    expected = same(doors, without_too_long)
+    monkeypatch.setattr(schema.compiled.Planned, "__await__", None)
+    assert doors[0].post("/", json={"query": without_too_long}).content == expected
+    device = f'{{ deviceSessions(mac: "{MAC}", period: "2 days") {{ info edge: disconnectedAt }} }}'
+    assert b"data" in doors[0].post("/", json={"query": device}).content
+
+
+def test_an_error_beside_the_data_is_the_ordinary_one(doors: tuple[TestClient, TestClient]) -> None:
+    """A duration that Int cannot hold is null with an error that names its place."""
+    assert b'"path":["sessions","nodes",' in same(doors, PLAIN)
+
+
+def test_more_fields_than_a_function_takes_are_answered_the_same(doors: tuple[TestClient, TestClient]) -> None:
+    """Beyond that number the ordinary way is taken."""
+    fields = " ".join(f"...{{ id mac{n}: mac }}" if n < 25 else "info" for n in range(70))
+    same(doors, "{ sessions(first: 3) { nodes { %s } } }" % fields)
+
+
+def test_a_known_query_is_still_told_what_is_wrong_with_its_request(doors: tuple[TestClient, TestClient]) -> None:
+    """Variables, the operation's name, and methods are looked at each time."""
+    query = "query One($n: Int!) { sessions(first: $n) { totalCount } }"
+    assert b"errors" not in same(doors, query, variables={"n": 1})
+    assert b"errors" in same(doors, query, variables={"n": "many"})
+    assert b"errors" in same(doors, query)
+    assert b"Two" in same(doors, query, variables={"n": 1}, operationName="Two")
+
+
+def test_known_queries_are_bounded(doors: tuple[TestClient, TestClient], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that sends ever new queries does not fill the memory, nor one that sends long ones."""
+    monkeypatch.setattr("schema.compiled.KNOWN", 3)
+    fast, _ = doors
+    known = fast.app.schema._known  # type: ignore[attr-defined]
+    known.clear()
+    for n in range(5):
+        fast.post("/", json={"query": f"{{ a{n}: __typename }}"})
+    assert list(known) == [f"{{ a{n}: __typename }}" for n in (2, 3, 4)]
+    fast.post("/", json={"query": "{ __typename }" + " " * 20_000})
+    assert len(known) == 3
