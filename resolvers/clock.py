@@ -48,6 +48,9 @@ def utc(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
 
 
+_FIRST = instant(FIRST)
+
+
 class Clock:
     """Reads and writes times in one zone. `time` can be replaced by a test."""
 
@@ -114,13 +117,13 @@ class Clock:
         """From now back by a period; the present instant belongs to it. Raises ValueError."""
         now = self.now()
         try:
+            since = now
             # Months and years are steps on the calendar of the zone, what is shorter is time that passes.
-            moment = (self.local(now).replace(tzinfo=None) - relativedelta(months=period.months)).replace(
-                tzinfo=self.zone
-            )
-            since = instant(moment) if period.months else now
+            if period.months:
+                moment = self.local(now).replace(tzinfo=None) - relativedelta(months=period.months)
+                since = instant(moment.replace(tzinfo=self.zone))
             since -= period.time // MICROSECOND
-            if since < instant(FIRST):
+            if since < _FIRST:
                 raise OverflowError
         except (OverflowError, ValueError):
             raise ValueError("reaches back too far; at most to the year 1900") from None

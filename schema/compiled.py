@@ -13,7 +13,8 @@ selected, and orjson puts those texts into the answer as they are. How a query g
 3.  The database answers null instead of an object where GraphQL would answer an error in it (a duration beyond Int): then
     also the ordinary way is taken, which words the error.
 4.  `KnownQueries` keeps documents that were parsed, validated and found within all limits; for those only execution is
-    left. Everything else, and every query the first time, is Strawberry's.
+    left. `plain` tells a request that asks for nothing of HTTP but an answer in JSON. Everything else, and every query the
+    first time, is Strawberry's.
 
 Without it (`build.py` names both classes) every query is answered the same, more slowly; a property test holds the two
 against each other, byte for byte.
@@ -31,15 +32,16 @@ from graphql import (
     Executor,
     GraphQLNamedType,
     GraphQLObjectType,
-    execute,
     get_named_type,
     get_operation_ast,
     is_list_type,
 )
 from graphql.execution.collect_fields import FieldDetailsList
+from starlette.types import Scope
 from strawberry import Schema
 from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.extensions import SchemaExtension
+from strawberry.http import GraphQLRequestData
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 from strawberry.utils.str_converters import to_camel_case
@@ -251,10 +253,8 @@ class KnownQueries(Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
-        document = None if query is None else self._known.get(query)
-        operation = None if document is None else get_operation_ast(document, operation_name)
-        allowed = {kind.value for kind in allowed_operation_types or OperationType}
-        if query is None or document is None or operation is None or operation.operation.value not in allowed:
+        document = self.known(query, operation_name, allowed_operation_types or OperationType)
+        if document is None:
             return await super().execute(
                 query,
                 variable_values,
@@ -264,20 +264,51 @@ class KnownQueries(Schema):
                 allowed_operation_types,
                 operation_extensions,
             )
-        self._known.move_to_end(query)
-        result: Any = execute(
+        executor = CompiledExecutor.build(
             self._schema,
             document,
             root_value,
             context_value,
             variable_values,
             operation_name,
-            executor_class=self.execution_context_class,
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
         )
+        if isinstance(executor, list):
+            return ExecutionResult(data=None, errors=executor)
+        result: Any = executor.execute_operation()
         if optimized_is_awaitable(result):
             result = await result
         return ExecutionResult(data=result.data, errors=result.errors)
+
+    def known(
+        self, query: str | None, operation_name: str | None, allowed: Iterable[OperationType]
+    ) -> DocumentNode | None:
+        """The document of a query that was found valid before, if it has the operation that is to be executed."""
+        document = self._known.get(query) if isinstance(query, str) else None
+        operation = document and get_operation_ast(document, operation_name)
+        return document if operation and OperationType(operation.operation.value) in allowed else None
+
+
+PLAIN_ACCEPT = (b"*/*", b"application/json")
+
+
+def plain(scope: Scope, body: bytes) -> GraphQLRequestData | None:
+    """The request of a POST of JSON that is to be answered in JSON; None where there is more to it, or it is mistaken."""
+    headers = dict(scope["headers"])
+    if (
+        scope["method"] != "POST"
+        or headers.get(b"content-type") != b"application/json"
+        or headers.get(b"accept", b"*/*") not in PLAIN_ACCEPT
+    ):
+        return None
+    try:
+        data = orjson.loads(body)
+        query, variables, name = data["query"], data.get("variables"), data.get("operationName")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    if not isinstance(variables, dict | None) or not isinstance(name, str | None) or "extensions" in data:
+        return None
+    return GraphQLRequestData(query=query, variables=variables, operation_name=name, extensions=None)
 
 
 class _Remember(SchemaExtension):

@@ -4,19 +4,24 @@ from typing import Any
 
 import orjson
 from cross_web import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from strawberry.asgi import GraphQL
-from strawberry.http import GraphQLHTTPResponse
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from resolvers.context import Context
 from schema.build import build
+from schema.compiled import KnownQueries, plain
 from schema.errors import body, formatted
 from schema.types import Request
 
 MAX_BODY = 8 * 1024 * 1024  # bytes: 10,000 sessions with everything said about each fit
+
+_POST = OperationType.from_http("POST")
 
 
 class _TooLarge(HTTPException):
@@ -32,30 +37,34 @@ class GraphQLDoor(GraphQL[Request, None]):
         self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received = 0
-
-        async def bounded() -> Any:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > MAX_BODY:
-                raise _TooLarge
-            return message
-
         try:
-            response: Response = await self.run(HTTPRequest(scope, bounded))
+            content = await _read(receive)
+            request = plain(scope, content)
+            if request and self._knows(request):
+                response = await self._answer(request)
+            else:
+                response = await self.run(HTTPRequest(scope, _replaying(content, receive)))
         except HTTPException as refusal:
             response = body(refusal.reason, "BAD_USER_INPUT", refusal.status_code)
         await response(scope, receive, send)
+
+    def _knows(self, request: GraphQLRequestData) -> bool:
+        schema = self.schema
+        return isinstance(schema, KnownQueries) and bool(schema.known(request.query, request.operation_name, _POST))
+
+    async def _answer(self, request: GraphQLRequestData) -> Response:
+        """What `run` answers to such a request, without what it does for others."""
+        context = Request(self._context)
+        result = await self.schema.execute(
+            request.query, request.variables, context, None, request.operation_name, _POST
+        )
+        return Response(self.encode_json(_shown(result)), media_type="application/json")
 
     async def get_context(self, request: Any, response: Any) -> Request:
         return Request(self._context)
 
     async def process_result(self, request: HTTPRequest, result: ExecutionResult) -> GraphQLHTTPResponse:
-        answer: GraphQLHTTPResponse = {"data": result.data}
-        if result.errors:
-            answer["errors"] = [formatted(error) for error in result.errors]
-        return answer
+        return _shown(result)
 
     def decode_json(self, data: str | bytes) -> object:
         decoded: object = orjson.loads(data)
@@ -65,3 +74,36 @@ class GraphQLDoor(GraphQL[Request, None]):
 
     def encode_json(self, data: object) -> bytes:
         return orjson.dumps(data)
+
+
+def _shown(result: ExecutionResult) -> GraphQLHTTPResponse:
+    answer: GraphQLHTTPResponse = {"data": result.data}
+    if result.errors:
+        answer["errors"] = [formatted(error) for error in result.errors]
+    return answer
+
+
+async def _read(receive: Receive) -> bytes:
+    """The body of a request; a larger one than may be is refused before it is held."""
+    held = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        held += message.get("body", b"")
+        if len(held) > MAX_BODY:
+            raise _TooLarge
+        if not message.get("more_body", False):
+            return bytes(held)
+
+
+def _replaying(content: bytes, receive: Receive) -> Receive:
+    """A channel that has the body still before it."""
+    pending = [content]
+
+    async def replay() -> Message:
+        if pending:
+            return {"type": "http.request", "body": pending.pop(), "more_body": False}
+        return await receive()
+
+    return replay

@@ -31,7 +31,8 @@ def _instant(column: Any) -> ColumnElement[str]:
 
 
 def _quoted(text: str) -> ColumnElement[str]:
-    """A text of this module, written into the statement."""
+    """A text of this module or a name of GraphQL's, neither of which holds a quote, written into the statement."""
+    assert "'" not in text  # noqa: S101, a program error, not an input
     return literal_column(f"'{text}'", Text)
 
 
@@ -53,7 +54,7 @@ def as_json(selection: Selection) -> ColumnElement[str | None]:
     """The selected fields of a session as a JSON object; null where GraphQL would answer an error instead of a field."""
     parts: list[Any] = []
     for name, what in selection:
-        parts += (name, FIELDS[what] if isinstance(what, str) else what[0])
+        parts += (_quoted(name), FIELDS[what] if isinstance(what, str) else _quoted(what[0]))
     made = func.json_object(*parts)
     if any(what == "duration_seconds" for _, what in selection):
         too_long = func.coalesce(session.disconnected_at, number("now")) - session.connected_at > constant(LARGEST)

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 READERS = 4
 GROUP = 512  # writes in one commit at most: bounds how long the first of them waits for the last
-SHORT = 1000  # rows that are read on the event loop: about two milliseconds
+SHORT = 1024  # rows that are read on the event loop: about two milliseconds
 CHUNK = 1000  # rows a stream holds at a time
 BUSY_MS = 30_000  # how long to wait for another process's write lock
 STATEMENTS = 512  # compiled statements that are kept: a client can ask for lists in any number of shapes
