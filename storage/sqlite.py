@@ -4,8 +4,8 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from functools import lru_cache
 from ipaddress import ip_address
 from itertools import islice
@@ -96,13 +96,25 @@ class Transaction:
 
 
 class _Write:
-    """A change that waits for its commit."""
+    """A change that waits for its commit, and the task that waits for it."""
 
     def __init__(self, change: Callable[[Transaction], Any]) -> None:
         self.change = change
-        self.done: Future[Any] = Future()
+        self.loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[Any] = self.loop.create_future()
         self.result: Any = None
         self.error: Exception | None = None
+
+
+def _settle(writes: list[_Write]) -> None:
+    """Tells the tasks of one event loop what became of their writes."""
+    for write in writes:
+        if write.done.cancelled():
+            continue
+        if write.error is None:
+            write.done.set_result(write.result)
+        else:
+            write.done.set_exception(write.error)
 
 
 class _Writer(threading.Thread):
@@ -113,7 +125,7 @@ class _Writer(threading.Thread):
         self._connection = connect(path, read_only=False)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
 
-    def submit(self, change: Callable[[Transaction], Any]) -> Future[Any]:
+    def submit(self, change: Callable[[Transaction], Any]) -> asyncio.Future[Any]:
         write = _Write(change)
         self._queue.put(write)
         return write.done
@@ -132,7 +144,7 @@ class _Writer(threading.Thread):
                     waiting.append(self._queue.get())
                 running = None not in waiting
                 # One whose caller has gone away is not begun; one that is begun is carried through.
-                group = [write for write in waiting if write and write.done.set_running_or_notify_cancel()]
+                group = [write for write in waiting if write and not write.done.cancelled()]
                 if group:
                     self._commit(group)
 
@@ -147,11 +159,10 @@ class _Writer(threading.Thread):
                 self._connection.execute("ROLLBACK")
             for write in group:
                 write.error = unavailable(cause)
-        for write in group:
-            if write.error is None:
-                write.done.set_result(write.result)
-            else:
-                write.done.set_exception(write.error)
+        # One call for all of them: waking the event loop for each would cost more than its insert.
+        for loop in {write.loop for write in group}:
+            with suppress(RuntimeError):  # closed meanwhile, and nobody waits any more
+                loop.call_soon_threadsafe(_settle, [write for write in group if write.loop is loop])
 
     def _carry_out(self, write: _Write) -> None:
         """A change that fails is undone alone; only one that takes the transaction with it fails its group."""
@@ -248,7 +259,7 @@ class Store:
 
     async def write(self, change: Callable[[Transaction], T]) -> T:
         """Carries out a change and answers its result when it is durable; a change that raises leaves nothing behind."""
-        result: T = await asyncio.wrap_future(self._writer.submit(change))
+        result: T = await self._writer.submit(change)
         return result
 
 
