@@ -20,13 +20,14 @@ import uvicorn
 
 INDEXES = (
     "CREATE INDEX by_start ON session (starts_at, id)",
+    "CREATE INDEX by_connection ON session (connected_at, id)",
     "CREATE INDEX by_end ON session (disconnected_at, id)",
     "CREATE INDEX by_device ON session (mac, starts_at)",
     "CREATE INDEX by_device_end ON session (mac, disconnected_at)",
-    "CREATE INDEX still_open ON session (starts_at) WHERE disconnected_at IS NULL",
-    "CREATE INDEX rare_starts ON session (connection_event, starts_at) "
+    "CREATE INDEX half_seen ON session (starts_at) WHERE disconnected_at IS NULL AND disconnection_event IS NOT NULL",
+    "CREATE INDEX rare_starts ON session (connection_event, connected_at, id) "
     "WHERE connection_event NOT IN ('Connected', 'Down Reconnected', '<missing event>')",
-    "CREATE INDEX rare_ends ON session (disconnection_event, disconnected_at) "
+    "CREATE INDEX rare_ends ON session (disconnection_event, disconnected_at, id) "
     "WHERE disconnection_event NOT IN ('Disconnected', '<missing event>')",
 )
 MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
@@ -36,11 +37,11 @@ PAGE = f"SELECT {ROW} FROM session ORDER BY starts_at DESC, id DESC LIMIT ?"
 PAGE_AFTER = f"SELECT {ROW} FROM session WHERE (starts_at, id) < (?, ?) ORDER BY starts_at DESC, id DESC LIMIT ?"
 LISTED = f"SELECT {ROW} FROM session ORDER BY starts_at DESC, id DESC LIMIT ?"
 # What overlaps has ended since the window began, which the index of the ends finds, or was never seen to end.
-OVERLAPPING = """{of}disconnected_at >= {since} AND starts_at < {until} AND (disconnected_at > {since} OR starts_at >= {since})
-    UNION ALL SELECT {row} FROM session WHERE {of}disconnected_at IS NULL AND starts_at < {until}
+OVERLAPPING = """FROM session INDEXED BY {index} WHERE {of}disconnected_at >= {since} AND starts_at < {until} AND (disconnected_at > {since} OR starts_at >= {since})
+    UNION ALL SELECT {row} FROM session INDEXED BY {index} WHERE {of}disconnected_at IS NULL AND starts_at < {until}
         AND (starts_at >= {since} OR (disconnection_event IS NULL AND :now > {since}))"""
-_OF_DEVICE = OVERLAPPING.format(of="mac = :mac AND ", row=ROW, since=":since", until=":until")
-DEVICE = f"SELECT {ROW} FROM session WHERE {_OF_DEVICE} ORDER BY starts_at DESC, id DESC"
+_OF_DEVICE = OVERLAPPING.format(index="by_device_end", of="mac = :mac AND ", row=ROW, since=":since", until=":until")
+DEVICE = f"SELECT {ROW} {_OF_DEVICE} ORDER BY starts_at DESC, id DESC"
 DRAWN = f"""SELECT * FROM (SELECT {ROW},
     CASE WHEN connected_at IS NULL THEN coalesce((SELECT max(e.disconnected_at) FROM session e WHERE e.mac = s.mac
             AND e.disconnected_at < s.disconnected_at AND e.disconnected_at >= s.disconnected_at - {HOUR}), starts_at - {HOUR})
@@ -49,11 +50,10 @@ DRAWN = f"""SELECT * FROM (SELECT {ROW},
         WHEN disconnection_event IS NULL THEN max(connected_at, :now)
         ELSE coalesce((SELECT min(e.connected_at) FROM session e WHERE e.mac = s.mac
             AND e.starts_at > s.starts_at AND e.starts_at <= s.starts_at + {HOUR}), starts_at + {HOUR}) END AS drawn_until
-    FROM (SELECT {ROW} FROM session
-    WHERE {OVERLAPPING.format(of="", row=ROW, since=f":since - {HOUR}", until=f":until + {HOUR}")}) s)
+    FROM (SELECT {ROW} {OVERLAPPING.format(index="by_end", of="", row=ROW, since=f":since - {HOUR}", until=f":until + {HOUR}")}) s)
     WHERE drawn_from < :until AND (drawn_until > :since OR drawn_from >= :since) ORDER BY drawn_from, id"""
 
-STARTS = "connected_at IS NOT NULL AND starts_at >= :since AND starts_at < :until"
+STARTS = "connected_at >= :since AND connected_at < :until"
 ENDS = "disconnected_at >= :since AND disconnected_at < :until"
 RARE_START = "connection_event NOT IN ('Connected', 'Down Reconnected', '<missing event>')"
 RARE_END = "disconnection_event NOT IN ('Disconnected', '<missing event>')"
@@ -74,17 +74,22 @@ KINDS = {
 }
 EVENTS, TOTALS = {}, {}
 for _kind, (_start, _end) in KINDS.items():
-    _starts = f"SELECT {ROW}, connected_at, connection_event, 0 AS side FROM session WHERE {STARTS}{_start}"
-    _ends = f"SELECT {ROW}, disconnected_at, disconnection_event, 1 AS side FROM session WHERE {ENDS}{_end}"
-    EVENTS[_kind] = f"""SELECT * FROM (SELECT * FROM ({_starts} ORDER BY starts_at DESC, id DESC LIMIT :limit)
+    _by = ("by_connection", "by_end") if _kind == "all" else ("rare_starts", "rare_ends")
+    _started, _ended = (
+        f"session INDEXED BY {_by[0]} WHERE {STARTS}{_start}",
+        f"session INDEXED BY {_by[1]} WHERE {ENDS}{_end}",
+    )
+    _starts = f"SELECT {ROW}, connected_at, connection_event, 0 AS side FROM {_started}"
+    _ends = f"SELECT {ROW}, disconnected_at, disconnection_event, 1 AS side FROM {_ended}"
+    EVENTS[_kind] = f"""SELECT * FROM (SELECT * FROM ({_starts} ORDER BY connected_at DESC, id DESC LIMIT :limit)
         UNION ALL SELECT * FROM ({_ends} ORDER BY disconnected_at DESC, id DESC LIMIT :limit))
         ORDER BY 11 DESC, 2 DESC, side DESC LIMIT :limit"""
-    TOTALS[_kind] = f"""SELECT (SELECT count(*) FROM session WHERE {STARTS}{_start})
-        + (SELECT count(*) FROM session WHERE {ENDS}{_end})"""
-_inside = OVERLAPPING.format(of="", row="{row}", since=":since", until=":until")
-_rows = f"SELECT {ROW}, NULL, NULL FROM session WHERE " + _inside.format(row=f"{ROW}, NULL, NULL")
-_ones = "SELECT 1 FROM session WHERE " + _inside.format(row="1")
-EVENTS["sessions"] = f"SELECT * FROM ({_rows}) ORDER BY 10 DESC, 2 DESC LIMIT :limit"
+    TOTALS[_kind] = f"SELECT (SELECT count(*) FROM {_started}) + (SELECT count(*) FROM {_ended})"
+_inside = OVERLAPPING.format(index="by_end", of="", row="{row}", since=":since", until=":until")
+_ones = "SELECT 1 " + _inside.format(row="1")
+EVENTS["sessions"] = f"""SELECT {ROW}, NULL, NULL FROM session INDEXED BY by_start WHERE starts_at < :until AND (
+    starts_at >= :since OR disconnected_at > :since OR (disconnected_at IS NULL AND disconnection_event IS NULL AND :now > :since))
+    ORDER BY starts_at DESC, id DESC LIMIT :limit"""
 TOTALS["sessions"] = f"SELECT count(*) FROM ({_ones})"
 _half = "disconnected_at IS NULL AND disconnection_event IS NOT NULL AND starts_at >= :since AND starts_at < :until"
 _late = "connected_at IS NULL AND disconnected_at >= :since AND disconnected_at < :until"
@@ -345,5 +350,5 @@ def main(path: str, port: str, zone: str) -> None:
 
 
 if __name__ == "__main__":
-    assert re.fullmatch(r"\d+", sys.argv[2])  # noqa: S101
+    assert re.fullmatch(r"\d+", sys.argv[2])
     main(*sys.argv[1:])

@@ -19,7 +19,7 @@ import orjson
 from benchmarks import bare
 from benchmarks.data import cache
 
-TOKEN = "a-token-for-the-benchmark"  # noqa: S105, of a server that lives for minutes on loopback
+TOKEN = "a-token-for-the-benchmark"
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, CLIENT_CORE = CORES[0], CORES[-1]
 TICK = os.sysconf("SC_CLK_TCK")
@@ -44,7 +44,7 @@ class Request:
 def graphql(query: str, **variables: object) -> Request:
     """A GraphQL request; its operation's name tells the bare server what to do."""
     name = re.search(r"(?:query|mutation) (\w+)", query)
-    assert name  # noqa: S101
+    assert name
     body = orjson.dumps({"query": query, "variables": variables, "operationName": name[1]})
     return Request("POST", "/graphql", body)
 
@@ -106,7 +106,7 @@ class Server:
 
     def __init__(self, command: list[str], port: int, environment: dict[str, str]) -> None:
         self.port = port
-        self._process = subprocess.Popen(  # noqa: S603, our own commands
+        self._process = subprocess.Popen(
             command,
             env={k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")} | environment,
             stdout=subprocess.DEVNULL,
@@ -146,7 +146,7 @@ class Server:
 
 def _port() -> int:
     while True:
-        port = random.randrange(21_000, 32_000)  # noqa: S311
+        port = random.randrange(21_000, 32_000)
         with socket.socket() as listener:
             try:
                 listener.bind(("127.0.0.1", port))

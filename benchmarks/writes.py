@@ -138,7 +138,7 @@ def load(server: Server, request: bytes, seconds: float) -> int:
         while waiting:
             for key, _ in selector.select(60):
                 each = key.fileobj
-                assert isinstance(each, socket)  # noqa: S101
+                assert isinstance(each, socket)
                 answer = each.recv(65536)
                 if not answer.startswith(b"HTTP/1.1 200") or b"Session created" not in answer:
                     raise RuntimeError(answer[:500])
@@ -195,11 +195,11 @@ def imported(count: int) -> Figure:
         for turn in range(2):
             hand, file = empty(place / f"hand-{turn}.db"), place / f"import-{turn}.db"
             # S603: our own commands, on files of our own.
-            done = subprocess.run(  # noqa: S603
+            done = subprocess.run(
                 [sys.executable, "-c", BY_HAND, str(hand), str(ready)], check=True, capture_output=True, text=True
             )
             times[0].append(float(done.stdout))
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(
                 [sys.executable, "-m", "netsessions", "import", str(source)],
                 env={k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
                 | {"DATABASE_URL": f"sqlite:///{file}", "TIMEZONE": "UTC"},
@@ -214,7 +214,7 @@ def imported(count: int) -> Figure:
                 connection.execute("ATTACH ? AS other", (str(file),))
                 columns = "mac, ip, connected_at, disconnected_at, connection_event, disconnection_event, info"
                 ((differing,),) = connection.execute(
-                    f"SELECT count(*) FROM (SELECT {columns} FROM session EXCEPT SELECT {columns} FROM other.session)"  # noqa: S608
+                    f"SELECT count(*) FROM (SELECT {columns} FROM session EXCEPT SELECT {columns} FROM other.session)"
                 ).fetchall()
                 ((held,),) = connection.execute("SELECT count(*) FROM other.session").fetchall()
             if differing or held != count:

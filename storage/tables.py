@@ -19,13 +19,14 @@ DAY = 24 * HOUR
 # The span classes. A session with both ends seen is of the first class n that is as long as it, SPANS[n], or of the longer
 # ones: whoever overlaps a window and belongs to a class started at most that long before it, so a window is one short
 # seek a class. Those without an end, and those of which one end was never seen, are classes of their own.
-SPANS = (HOUR, 4 * HOUR, DAY, 7 * DAY)
+SPANS = (HOUR, 4 * HOUR, DAY, 7 * DAY, 30 * DAY, 120 * DAY)
 LONGER = len(SPANS)
 OPEN, NO_START, NO_END = LONGER + 1, LONGER + 2, LONGER + 3
 CLASSES = range(NO_END + 1)
 
-# Events of other types than these are few, and asked for by type.
-ORDINARY_STARTS, ORDINARY_ENDS = ("Connected", "Down Reconnected", MISSING), ("Disconnected", MISSING)
+# Conditions of indexes, which a question repeats word for word to be answered by them: events of other types are few, and
+# asked for by type.
+MARKED_START, MARKED_END = "connection_event <> 'Connected'", "disconnection_event <> 'Disconnected'"
 
 _STATE = f"""CASE
     WHEN connected_at IS NULL THEN '{MISSING_CONNECTION}'
@@ -39,15 +40,6 @@ _SPAN = f"""CASE
     WHEN disconnected_at IS NULL THEN {NO_END}
     {" ".join(f"WHEN disconnected_at - connected_at <= {span} THEN {n}" for n, span in enumerate(SPANS))}
     ELSE {LONGER} END"""
-
-
-def _others(column: str, ordinary: tuple[str, ...]) -> str:
-    """The condition of an index, which a question repeats word for word to be answered by it."""
-    return f"{column} NOT IN ({', '.join(map(repr, ordinary))})"
-
-
-MARKED_START = _others("connection_event", ORDINARY_STARTS)
-MARKED_END = _others("disconnection_event", ORDINARY_ENDS)
 
 
 def _text(comment: str, *, nullable: bool = False, primary_key: bool = False) -> Column[str]:
@@ -96,10 +88,10 @@ class Session(SQLModel, table=True):
             name="session_missing_disconnection_is_named",
         ),
         # Two indexes carry every list: in order within a class, and a list over all of them is merged of these.
-        Index("session_by_device", "mac", "span", "starts_at", "id"),
+        Index("session_by_device", "mac", "span", "starts_at"),
         Index("session_by_span", "span", "starts_at", "id"),
-        Index("session_by_marked_start", "connection_event", "starts_at", "id", sqlite_where=text(MARKED_START)),
-        Index("session_by_marked_end", "disconnection_event", "disconnected_at", "id", sqlite_where=text(MARKED_END)),
+        Index("session_by_marked_start", "connection_event", "starts_at", sqlite_where=text(MARKED_START)),
+        Index("session_by_marked_end", "disconnection_event", "disconnected_at", sqlite_where=text(MARKED_END)),
     )
 
 

@@ -194,7 +194,9 @@ def root(draw: st.DrawFn, name: str) -> str:
 def document(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     """A request of one or two operations, with the variables that they declare."""
     declared = "($yes: Boolean!, $no: Boolean = false, $n: Int, $mac: MAC!)"
-    used = "v: __typename @include(if: $yes) @skip(if: $no) w: sessions(first: $n, filter: {macs: [$mac]}) { __typename }"
+    used = (
+        "v: __typename @include(if: $yes) @skip(if: $no) w: sessions(first: $n, filter: {macs: [$mac]}) { __typename }"
+    )
     operations = [
         f"query {name}{declared} {{ {used} {' '.join(draw(root(f'r{n}')) for n in range(draw(st.integers(1, 2))))} }}"
         for name in ("One", "Two")[: draw(st.integers(1, 2))]

@@ -12,14 +12,16 @@ branch_labels = None
 depends_on = None
 
 SPAN = """CASE
-    WHEN connected_at IS NULL THEN 6
-    WHEN disconnected_at IS NULL AND disconnection_event IS NULL THEN 5
-    WHEN disconnected_at IS NULL THEN 7
+    WHEN connected_at IS NULL THEN 8
+    WHEN disconnected_at IS NULL AND disconnection_event IS NULL THEN 7
+    WHEN disconnected_at IS NULL THEN 9
     WHEN disconnected_at - connected_at <= 3600000000 THEN 0
     WHEN disconnected_at - connected_at <= 14400000000 THEN 1
     WHEN disconnected_at - connected_at <= 86400000000 THEN 2
     WHEN disconnected_at - connected_at <= 604800000000 THEN 3
-    ELSE 4 END"""
+    WHEN disconnected_at - connected_at <= 2592000000000 THEN 4
+    WHEN disconnected_at - connected_at <= 10368000000000 THEN 5
+    ELSE 6 END"""
 
 
 def upgrade() -> None:
@@ -27,17 +29,17 @@ def upgrade() -> None:
         op.drop_index(f"session_by_{name}")
     op.drop_column("session", "span")
     op.add_column("session", sa.Column("span", sa.SmallInteger, sa.Computed(SPAN), comment="span class"))
-    op.create_index("session_by_device", "session", ["mac", "span", "starts_at", "id"])
+    op.create_index("session_by_device", "session", ["mac", "span", "starts_at"])
     op.create_index("session_by_span", "session", ["span", "starts_at", "id"])
     op.create_index(
         "session_by_marked_start",
         "session",
-        ["connection_event", "starts_at", "id"],
-        sqlite_where=sa.text("connection_event NOT IN ('Connected', 'Down Reconnected', '<missing event>')"),
+        ["connection_event", "starts_at"],
+        sqlite_where=sa.text("connection_event <> 'Connected'"),
     )
     op.create_index(
         "session_by_marked_end",
         "session",
-        ["disconnection_event", "disconnected_at", "id"],
-        sqlite_where=sa.text("disconnection_event NOT IN ('Disconnected', '<missing event>')"),
+        ["disconnection_event", "disconnected_at"],
+        sqlite_where=sa.text("disconnection_event <> 'Disconnected'"),
     )
