@@ -37,20 +37,23 @@ PAGE = f"SELECT {ROW} FROM session ORDER BY starts_at DESC, id DESC LIMIT ?"
 PAGE_AFTER = f"SELECT {ROW} FROM session WHERE (starts_at, id) < (?, ?) ORDER BY starts_at DESC, id DESC LIMIT ?"
 LISTED = f"SELECT {ROW} FROM session ORDER BY starts_at DESC, id DESC LIMIT ?"
 # What overlaps has ended since the window began, which the index of the ends finds, or was never seen to end.
-OVERLAPPING = """FROM session INDEXED BY {index} WHERE {of}disconnected_at >= {since} AND starts_at < {until} AND (disconnected_at > {since} OR starts_at >= {since})
+OVERLAPPING = """FROM session INDEXED BY {index} WHERE {of}disconnected_at >= {since} AND starts_at < {until}
+        AND (disconnected_at > {since} OR starts_at >= {since})
     UNION ALL SELECT {row} FROM session INDEXED BY {index} WHERE {of}disconnected_at IS NULL AND starts_at < {until}
         AND (starts_at >= {since} OR (disconnection_event IS NULL AND :now > {since}))"""
 _OF_DEVICE = OVERLAPPING.format(index="by_device_end", of="mac = :mac AND ", row=ROW, since=":since", until=":until")
 DEVICE = f"SELECT {ROW} {_OF_DEVICE} ORDER BY starts_at DESC, id DESC"
+_WIDER = OVERLAPPING.format(index="by_end", of="", row=ROW, since=f":since - {HOUR}", until=f":until + {HOUR}")
 DRAWN = f"""SELECT * FROM (SELECT {ROW},
     CASE WHEN connected_at IS NULL THEN coalesce((SELECT max(e.disconnected_at) FROM session e WHERE e.mac = s.mac
-            AND e.disconnected_at < s.disconnected_at AND e.disconnected_at >= s.disconnected_at - {HOUR}), starts_at - {HOUR})
+            AND e.disconnected_at < s.disconnected_at AND e.disconnected_at >= s.disconnected_at - {HOUR}),
+            starts_at - {HOUR})
         ELSE connected_at END AS drawn_from,
     CASE WHEN disconnected_at IS NOT NULL THEN disconnected_at
         WHEN disconnection_event IS NULL THEN max(connected_at, :now)
         ELSE coalesce((SELECT min(e.connected_at) FROM session e WHERE e.mac = s.mac
             AND e.starts_at > s.starts_at AND e.starts_at <= s.starts_at + {HOUR}), starts_at + {HOUR}) END AS drawn_until
-    FROM (SELECT {ROW} {OVERLAPPING.format(index="by_end", of="", row=ROW, since=f":since - {HOUR}", until=f":until + {HOUR}")}) s)
+    FROM (SELECT {ROW} {_WIDER}) s)
     WHERE drawn_from < :until AND (drawn_until > :since OR drawn_from >= :since) ORDER BY drawn_from, id"""
 
 STARTS = "connected_at >= :since AND connected_at < :until"
@@ -88,7 +91,8 @@ for _kind, (_start, _end) in KINDS.items():
 _inside = OVERLAPPING.format(index="by_end", of="", row="{row}", since=":since", until=":until")
 _ones = "SELECT 1 " + _inside.format(row="1")
 EVENTS["sessions"] = f"""SELECT {ROW}, NULL, NULL FROM session INDEXED BY by_start WHERE starts_at < :until AND (
-    starts_at >= :since OR disconnected_at > :since OR (disconnected_at IS NULL AND disconnection_event IS NULL AND :now > :since))
+    starts_at >= :since OR disconnected_at > :since
+    OR (disconnected_at IS NULL AND disconnection_event IS NULL AND :now > :since))
     ORDER BY starts_at DESC, id DESC LIMIT :limit"""
 TOTALS["sessions"] = f"SELECT count(*) FROM ({_ones})"
 _half = "disconnected_at IS NULL AND disconnection_event IS NOT NULL AND starts_at >= :since AND starts_at < :until"

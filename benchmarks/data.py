@@ -23,7 +23,7 @@ from storage.tables import DAY, HOUR, SECOND
 DEVICES, EACH = 1000, 1000
 YEAR, MINUTE = 365 * DAY, HOUR // 60
 SEED = 3
-FORM = 4  # raised with every change of what is made, so that an earlier cache is not taken for it
+FORM = 5  # raised with every change of what is made, so that an earlier cache is not taken for it
 
 # Of how many sessions in a thousand the length lies between which two.
 LENGTHS = (

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copyfile
 from statistics import median
@@ -13,11 +14,12 @@ from typing import Any
 from urllib.parse import quote
 
 from benchmarks import data
-from benchmarks.data import DAY, cache, today
+from benchmarks.data import cache, today
 from benchmarks.figures import Figure
 from benchmarks.servers import CLIENT_CORE, Request, Server, bare_copy, graphql, ours, the_bare
 from storage.sessions import count
 from storage.sqlite import bound, connect
+from storage.tables import DAY
 
 FIELDS = "id mac ip state connectedAt disconnectedAt connectionEvent durationSeconds"
 PAGE = (
@@ -94,8 +96,7 @@ def reads(quick: bool, wanted: Callable[[str], bool]) -> Iterator[Figure]:
     database = data.database()
     copy = bare_copy(database)
     device = device_of_20(database)
-    day = (data.datetime.fromtimestamp((today() - n * DAY) / 1e6, data.UTC).date() for n in (30, 0))
-    start, end = day
+    start, end = (datetime.fromtimestamp((today() - n * DAY) / 1e6, UTC).date() for n in (30, 0))
     asked: list[tuple[str, float, float, list[Request]]] = [
         ("graphql-1000", 1.2, 2.0, [graphql(PAGE, n=1000)]),
         ("graphql-device-week", 0.45, 0.75, [graphql(WEEK, mac=device)]),

@@ -7,11 +7,11 @@ what was written there by hand.
 import argparse
 import os
 import platform
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
 import apsw
-import sqlite3
 
 from benchmarks.figures import Figure
 from benchmarks.reads import reads

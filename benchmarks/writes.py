@@ -1,6 +1,7 @@
 """Changes: durable creates of many clients, a large mutation, and an import, against the same by hand on sqlite3."""
 
 import os
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from shutil import rmtree
 from socket import IPPROTO_TCP, TCP_NODELAY, create_connection, socket
 from statistics import median
 from tempfile import mkdtemp
+from typing import cast
+
+import orjson
 
 from benchmarks import data
 from benchmarks.data import cache, today
@@ -83,8 +87,6 @@ def writes(quick: bool, wanted: Callable[[str], bool]) -> Iterator[Figure]:
 
 def data_of(body: dict[str, str]) -> bytes:
     """A body of JSON."""
-    import orjson
-
     return orjson.dumps(body)
 
 
@@ -137,8 +139,7 @@ def load(server: Server, request: bytes, seconds: float) -> int:
         waiting, end = CLIENTS, time.perf_counter() + seconds
         while waiting:
             for key, _ in selector.select(60):
-                each = key.fileobj
-                assert isinstance(each, socket)
+                each = cast("socket", key.fileobj)
                 answer = each.recv(65536)
                 if not answer.startswith(b"HTTP/1.1 200") or b"Session created" not in answer:
                     raise RuntimeError(answer[:500])
@@ -173,7 +174,6 @@ print(time.process_time() - began)
 
 def imported(count: int) -> Figure:
     """An import as its user runs it, from start to end, against ready rows put into an empty database of ours by hand."""
-    import pickle
 
     def text(microseconds: int | None) -> str | None:
         if microseconds is None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from time import time_ns
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -49,6 +50,15 @@ def utc(microseconds: int) -> datetime:
 
 
 _FIRST = instant(FIRST)
+_MINUTE = 60_000_000
+# Since then every zone differs from UTC by whole minutes, so that a minute of UTC is one on every wall.
+_WHOLE_OFFSETS = instant(datetime(1973, 1, 1, tzinfo=UTC)) // _MINUTE
+_SECONDS = [f":{second:02}" for second in range(60)]
+MINUTES = 65_536  # written minutes that are kept, about 130 bytes each
+
+
+def _written(local: datetime) -> str:
+    return local.replace(tzinfo=None).isoformat(" ", "minutes")
 
 
 class Clock:
@@ -57,10 +67,25 @@ class Clock:
     def __init__(self, zone: ZoneInfo, time: Callable[[], int] = system_time) -> None:
         self.zone = zone
         self.now = time
+        # Whoever writes lists writes the same minutes again and again.
+        self._minute = lru_cache(MINUTES)(lambda minute: _written(self.local(minute * _MINUTE)))
 
     def local(self, microseconds: int) -> datetime:
         """An instant as wall-clock time."""
         return utc(microseconds).astimezone(self.zone)
+
+    def minutes(self, microseconds: int) -> str:
+        """An instant as wall-clock time, YYYY-MM-DD HH:MM."""
+        minute = microseconds // _MINUTE
+        return self._minute(minute) if minute >= _WHOLE_OFFSETS else _written(self.local(microseconds))
+
+    def seconds(self, microseconds: int) -> str:
+        """The same with seconds, YYYY-MM-DDTHH:MM:SS."""
+        minute = microseconds // _MINUTE
+        if minute < _WHOLE_OFFSETS:
+            return self.local(microseconds).replace(tzinfo=None).isoformat(timespec="seconds")
+        written = self._minute(minute)
+        return f"{written[:10]}T{written[11:]}{_SECONDS[microseconds // 1_000_000 % 60]}"
 
     def parse(self, text: object) -> int:
         """An instant from ISO 8601; wall-clock time of the zone where it has no offset. Raises ValueError."""

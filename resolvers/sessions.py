@@ -17,7 +17,7 @@ from storage import sessions as ask
 from storage.clauses import like, search_for
 from storage.json import Selection
 from storage.sessions import SessionRow, SpannedRow
-from storage.sqlite import Transaction
+from storage.sqlite import SHORT, Transaction
 from storage.tables import CONNECTED, MISSING
 
 Order = Literal["NEWEST", "OLDEST", "LONGEST", "SHORTEST"]
@@ -219,7 +219,12 @@ async def every(context: Context, query: ListQuery) -> AsyncIterator[list[Sessio
     conditions, parameters = _asked(context, listing(query))
     parameters |= {"limit": -1 if query.limit is None else query.limit, "offset": query.offset}
     limited = query.limit is not None or query.offset > 0
-    question = ask.sessions(ask.Listing(conditions, limited=limited, offset=limited))
+    asked = ask.Listing(conditions, limited=limited, offset=limited)
+    question = ask.sessions(asked)
+    if query.limit is not None and query.limit <= SHORT and not query.offset:
+        found = await context.store.fetch(question, parameters, short=asked.keyed)
+        yield [SessionRow._make(row[:-1]) for row in found]
+        return
     async for rows in context.store.stream(question, parameters):
         yield [SessionRow._make(row[:-1]) for row in rows]
 

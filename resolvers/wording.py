@@ -1,4 +1,4 @@
-"""What both doors say of a session in a calendar: its colour, its tooltip, and times as a wall clock shows them."""
+"""What both doors say of a session in a calendar: its colour and its tooltip."""
 
 from resolvers.clock import Clock
 from storage.sessions import SessionRow
@@ -15,16 +15,11 @@ def colour(row: SessionRow) -> str:
     return _COLOURS.get(row.state, _AN_END_MISSING)
 
 
-def wall_clock(instant: int, clock: Clock) -> str:
-    """An instant as rows and tooltips show it: YYYY-MM-DD HH:MM in the server's zone."""
-    return clock.local(instant).strftime("%Y-%m-%d %H:%M")
-
-
 def tooltip(row: SessionRow, clock: Clock) -> str:
     """Three lines: both ends, as far as they were seen, and the address."""
-    start = MISSING if row.connected_at is None else wall_clock(row.connected_at, clock)
+    start = MISSING if row.connected_at is None else clock.minutes(row.connected_at)
     if row.disconnected_at is not None:
-        end = wall_clock(row.disconnected_at, clock)
+        end = clock.minutes(row.disconnected_at)
     else:
         end = STILL_CONNECTED if row.state == CONNECTED else MISSING
     return f"Connection: {start}\nDisconnection: {end}\nIP: {row.ip}"

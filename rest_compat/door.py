@@ -1,8 +1,8 @@
 """The REST door as an ASGI app, to be mounted at /sessions behind authentication: parse, call, translate."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import orjson
 from starlette.applications import Starlette
@@ -103,8 +103,8 @@ async def of_device(context: Context, request: Request) -> Response:
     query = requests.query(DeviceQuery, request, context.clock, mac=request.path_params["mac"])
     now = context.clock.now()
     found = (await sessions.of_device(context, query).rows()).rows
-    body = {"success": True, "sessions": [rows.session(row, context.clock, now) for row in found]}
-    return Response(orjson.dumps(body), media_type=JSON)
+    written = ",".join(rows.session(row, context.clock, now) for row in found)
+    return Response(f'{{"success":true,"sessions":[{written}]}}', media_type=JSON)
 
 
 async def session_events(context: Context, request: Request) -> Response:
@@ -134,23 +134,23 @@ def _done(message: str) -> Response:
 
 
 async def _streamed(
-    name: str, found: AsyncIterator[list[Row]], write: Callable[[Row], Any], more: dict[str, int] | None = None
+    name: str, found: AsyncIterator[list[Row]], write: Callable[[Row], str], more: dict[str, int] | None = None
 ) -> Response:
-    """The rows under a name, a chunk at a time; the first is awaited here, while a failure still has a status."""
-    first = await anext(found, None)
-    tail = b"]," + orjson.dumps(more)[1:] if more else b"]}"
+    """The rows under a name. What is one chunk is answered whole; more is streamed, a chunk at a time."""
+    head = f'{{"success":true,"{name}":['
+    tail = "]," + orjson.dumps(more).decode()[1:] if more else "]}"
+    # Both are awaited here, while a failure still has a status.
+    first, second = await anext(found, None), await anext(found, None)
+    if second is None:
+        return Response(head + ",".join(map(write, first or ())) + tail, media_type=JSON)
 
-    def joined(chunk: Iterable[Row]) -> bytes:
-        return orjson.dumps([write(row) for row in chunk])[1:-1]
-
-    async def body() -> AsyncIterator[bytes]:
+    async def body() -> AsyncIterator[str]:
         # A reader who goes away midway must not leave the store's connection open behind them.
         async with aclosing(cast("AsyncGenerator[list[Row], None]", found)):
-            yield b'{"success":true,"' + name.encode() + b'":['
-            if first is not None:
-                yield joined(first)
-                async for chunk in found:
-                    yield b"," + joined(chunk)
+            yield head + ",".join(map(write, first or ()))
+            yield "," + ",".join(map(write, second))
+            async for chunk in found:
+                yield "," + ",".join(map(write, chunk))
             yield tail
 
     return StreamingResponse(body(), media_type=JSON)

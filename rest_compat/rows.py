@@ -1,7 +1,12 @@
-"""The last move of every endpoint: sessions, calendar entries and events as the documented API writes them."""
+"""The last move of every endpoint: sessions, calendar entries and events as the documented API writes them.
 
+A row is written as JSON at once, in one pass: a list is long, its rows are alike, and most of what they hold needs no
+escaping (addresses, times) or was escaped before (event types, most infos).
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any
 
 import orjson
 
@@ -13,24 +18,43 @@ from storage.sessions import SessionRow, SpannedRow
 from storage.tables import CONNECTED, MISSING, SECOND
 
 UNKNOWN = "..."
+MINUTE = 60 * SECOND
+KEPT, SHORT = 4096, 200  # written texts that are kept, and how long one of them may be
+
+Writer = Callable[[EventRow, Clock, int], str]
 
 
-def duration(microseconds: int | None) -> str:
-    """`2h 0m`, from one day on `1d 2h 0m`; `...` where an end is missing."""
-    if microseconds is None:
-        return UNKNOWN
-    hours, minutes = divmod(microseconds // SECOND // 60, 60)
+@lru_cache(KEPT)
+def _kept(text: str) -> str:
+    return orjson.dumps(text).decode()
+
+
+def quoted(text: str | None) -> str:
+    """A text in JSON."""
+    if text is None:
+        return "null"
+    return _kept(text) if len(text) <= SHORT else orjson.dumps(text).decode()
+
+
+@lru_cache(KEPT)
+def _length(minutes: int) -> str:
+    hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     return f"{days}d {hours}h {minutes}m" if days else f"{hours}h {minutes}m"
 
 
+def duration(microseconds: int | None) -> str:
+    """`2h 0m`, from one day on `1d 2h 0m`; `...` where an end is missing."""
+    return UNKNOWN if microseconds is None else _length(microseconds // MINUTE)
+
+
 def _connection(row: SessionRow, clock: Clock) -> str:
-    return MISSING if row.connected_at is None else wording.wall_clock(row.connected_at, clock)
+    return MISSING if row.connected_at is None else clock.minutes(row.connected_at)
 
 
 def _disconnection(row: SessionRow, clock: Clock) -> str:
     if row.disconnected_at is not None:
-        return wording.wall_clock(row.disconnected_at, clock)
+        return clock.minutes(row.disconnected_at)
     return UNKNOWN if row.state == CONNECTED else MISSING
 
 
@@ -41,60 +65,72 @@ def _info(row: SessionRow) -> str:
     return f"{NEW_DEVICE}, {row.info}" if row.info else NEW_DEVICE
 
 
-def session(row: SessionRow, clock: Clock, now: int) -> dict[str, Any]:
-    """The six keys of a session."""
-    return {
-        "ses_MAC": row.mac,
-        "ses_Connection": _connection(row, clock),
-        "ses_Disconnection": _disconnection(row, clock),
-        "ses_Duration": duration(lasted(row, now)),
-        "ses_IP": row.ip,
-        "ses_Info": _info(row),
-    }
+_SESSION = (
+    '{"ses_MAC":"%s","ses_Connection":"%s","ses_Disconnection":"%s","ses_Duration":"%s","ses_IP":"%s","ses_Info":%s%s'
+)
 
 
-def calendar(row: SpannedRow, clock: Clock) -> dict[str, Any]:
+def session(row: SessionRow, clock: Clock, now: int, more: str = "}") -> str:
+    """The six keys of a session, and what follows them."""
+    return _SESSION % (
+        row.mac,
+        _connection(row, clock),
+        _disconnection(row, clock),
+        duration(lasted(row, now)),
+        row.ip,
+        quoted(_info(row)),
+        more,
+    )
+
+
+_ENTRY = '{"resourceId":"%s","title":"%s","start":"%s","end":"%s","color":"%s","tooltip":%s,"className":"%s"}'
+
+
+def calendar(row: SpannedRow, clock: Clock) -> str:
     """A calendar entry, drawn between the two instants that were found for it."""
-    return {
-        "resourceId": row.session.mac,
-        "title": wording.TITLE,
-        "start": _seconds(row.drawn_from, clock),
-        "end": _seconds(row.drawn_until, clock),
-        "color": wording.colour(row.session),
-        "tooltip": wording.tooltip(row.session, clock),
-        "className": wording.CLASS_NAME,
-    }
+    stay = row.session
+    # All that a tooltip holds is times, addresses and fixed words; only its line ends need escaping.
+    tooltip = '"' + wording.tooltip(stay, clock).replace("\n", "\\n") + '"'
+    return _ENTRY % (
+        stay.mac,
+        wording.TITLE,
+        clock.seconds(row.drawn_from),
+        clock.seconds(row.drawn_until),
+        wording.colour(stay),
+        tooltip,
+        wording.CLASS_NAME,
+    )
 
 
-def _seconds(instant: int, clock: Clock) -> str:
-    return clock.local(instant).strftime("%Y-%m-%dT%H:%M:%S")
+def _time(instant: int | None, clock: Clock) -> str:
+    return "null" if instant is None else f'"{clock.minutes(instant)}"'
 
 
-def event(row: EventRow, clock: Clock, now: int) -> dict[str, Any]:
+def event(row: EventRow, clock: Clock, now: int) -> str:
     """The six keys of the session, then its event; null in a row that is a session."""
-    occurred = None if row.occurred_at is None else wording.wall_clock(row.occurred_at, clock)
-    return session(row.session, clock, now) | {"eve_DateTime": occurred, "eve_EventType": row.event_type}
+    more = f',"eve_DateTime":{_time(row.occurred_at, clock)},"eve_EventType":{quoted(row.event_type)}}}'
+    return session(row.session, clock, now, more)
 
 
-def table(row: EventRow, clock: Clock, now: int) -> tuple[Any, ...]:
+def table(row: EventRow, clock: Clock, now: int) -> str:
     """The 15 positions that NetAlertX's table reads."""
     stay = row.session
     microseconds = lasted(stay, now)
-    return (
-        wording.wall_clock(row.key, clock),
-        row.name,
-        row.owner,
-        None if row.occurred_at is None else wording.wall_clock(row.occurred_at, clock),
-        row.event_type,
-        _connection(stay, clock),
-        _disconnection(stay, clock),
-        duration(microseconds),
-        None if microseconds is None else microseconds // SECOND,
-        stay.ip,
-        # JSON has numbers of any length, but the encoder stops at 64 bits; an IPv6 address is written as its digits.
-        orjson.Fragment(str(int(ip_address(stay.ip)))),
-        _info(stay),
-        int(stay.state == CONNECTED),
-        stay.mac,
-        0,
+    positions = (
+        _time(row.key, clock),
+        quoted(row.name),
+        quoted(row.owner),
+        _time(row.occurred_at, clock),
+        quoted(row.event_type),
+        quoted(_connection(stay, clock)),
+        quoted(_disconnection(stay, clock)),
+        quoted(duration(microseconds)),
+        "null" if microseconds is None else str(microseconds // SECOND),
+        quoted(stay.ip),
+        str(int(ip_address(stay.ip))),  # of any length, as JSON's numbers are
+        quoted(_info(stay)),
+        str(int(stay.state == CONNECTED)),
+        quoted(stay.mac),
+        "0",
     )
+    return f"[{','.join(positions)}]"

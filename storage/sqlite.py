@@ -207,13 +207,14 @@ class Store:
         self._inline.set_busy_timeout(0)
         self._local = threading.local()
         self._connections = [self._inline]
+        self._idle: list[apsw.Connection] = []  # of streams that were read to their ends
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
 
     async def close(self) -> None:
         """Carries out what was submitted, then lets go of the file."""
         await asyncio.to_thread(self._writer.stop)
         await asyncio.to_thread(self._readers.shutdown)
-        for connection in self._connections:
+        for connection in (*self._connections, *self._idle):
             connection.close()
 
     async def fetch(self, question: CompilerElement, parameters: Parameters, *, short: bool = False) -> list[Row]:
@@ -248,14 +249,22 @@ class Store:
 
     async def stream(self, question: CompilerElement, parameters: Parameters) -> AsyncGenerator[list[Row], None]:
         """The rows in chunks, all of one moment, on a connection of their own so that a slow reader keeps nobody waiting."""
+        # Opened here and not in a thread: it takes no time, and what is opened cannot get lost when we are cancelled.
+        connection = self._idle.pop() if self._idle else connect(self._path, read_only=True)
         try:
-            # Opened here and not in a thread: it takes no time, and what is opened cannot get lost when we are cancelled.
-            with closing(connect(self._path, read_only=True)) as connection:
-                cursor = await _finished(connection.execute, *bound(question, parameters))
-                while rows := await _finished(_chunk, cursor):
-                    yield rows
+            cursor = await _finished(connection.execute, *bound(question, parameters))
+            while rows := await _finished(_chunk, cursor):
+                yield rows
+                if len(rows) < CHUNK:
+                    break
+            cursor.close()
+            if len(self._idle) < READERS:
+                self._idle.append(connection)
         except apsw.Error as cause:
             raise unavailable(cause) from cause
+        finally:
+            if connection not in self._idle:
+                connection.close()
 
     async def write(self, change: Callable[[Transaction], T]) -> T:
         """Carries out a change and answers its result when it is durable; a change that raises leaves nothing behind."""

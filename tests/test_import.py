@@ -22,7 +22,7 @@ from resolvers.demo import NotEmptyError, make_demo
 from resolvers.importing import Report, import_file
 from storage.migrations import migrate
 from storage.netalertx import SourceError
-from storage.sqlite import Store
+from storage.sqlite import Store, connect
 from tests.conftest import NOW, at
 
 Rows = Callable[[], list[tuple[Any, ...]]]
@@ -89,7 +89,7 @@ def without_ids(rows: list[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
 
 
 def device_rows(path: Path) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(connect(path, read_only=True)) as connection:
         return connection.execute("SELECT mac, name, owner FROM device ORDER BY mac").fetchall()
 
 
@@ -171,7 +171,7 @@ def test_a_later_look_ends_an_open_stay(context: Context, rows: Rows, tmp_path: 
 
 def test_a_name_that_a_person_gave_stays(context: Context, path: Path, tmp_path: Path) -> None:
     """An import fills in what has no name or owner yet, and changes none."""
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with closing(connect(path, read_only=False)) as connection:
         connection.execute("INSERT INTO device VALUES (?, 'Mine', NULL), (?, 'Mine', 'Me')", (A.upper(), C.upper()))
     report = take(context, write(tmp_path / "source.db", []))
     assert device_rows(path) == [(A.upper(), "Mine", "Ada"), (C.upper(), "Mine", "Me")]
