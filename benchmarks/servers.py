@@ -111,7 +111,7 @@ class Server:
             env={k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")} | environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),  # noqa: PLW1509, one thread here
+            preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
         )
         deadline = time.monotonic() + 60
         while True:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import sqlite3
 import subprocess
 import sys
@@ -130,6 +131,7 @@ def created(place: Path, name: str, goal: float, beyond: float, request: Request
 def load(server: Server, request: bytes, seconds: float) -> int:
     """Keeps one request of each of 64 connections under way; answers how many were answered with success."""
     answered = 0
+    held: dict[socket, bytes] = {}
     with DefaultSelector() as selector:
         for _ in range(CLIENTS):
             each = create_connection(("127.0.0.1", server.port), timeout=60)
@@ -140,7 +142,10 @@ def load(server: Server, request: bytes, seconds: float) -> int:
         while waiting:
             for key, _ in selector.select(60):
                 each = cast("socket", key.fileobj)
-                answer = each.recv(65536)
+                held[each] = held.get(each, b"") + each.recv(65536)
+                if not complete(held[each]):
+                    continue
+                answer = held.pop(each)
                 if not answer.startswith(b"HTTP/1.1 200") or b"Session created" not in answer:
                     raise RuntimeError(answer[:500])
                 if time.perf_counter() < end:
@@ -151,6 +156,13 @@ def load(server: Server, request: bytes, seconds: float) -> int:
                     selector.unregister(each)
                     each.close()
     return answered
+
+
+def complete(answer: bytes) -> bool:
+    """Whether an answer, which has a length, has come whole."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+    return length is not None and len(body) >= int(length[1])
 
 
 SOURCE = """CREATE TABLE Sessions (sesMac STRING(50), sesIp STRING(50), sesEventTypeConnection STRING(30),
@@ -204,7 +216,7 @@ def imported(count: int) -> Figure:
                 env={k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
                 | {"DATABASE_URL": f"sqlite:///{file}", "TIMEZONE": "UTC"},
                 stdout=subprocess.DEVNULL,
-                preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),  # noqa: PLW1509, one thread here
+                preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
             )
             _, status, usage = os.wait4(process.pid, 0)
             if status:

@@ -5,6 +5,8 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
@@ -18,13 +20,16 @@ from resolvers.values import EVENT_TYPE_LENGTH, INFO_LENGTH, NAME_LENGTH, parse_
 from storage import changes, netalertx
 from storage.devices import named
 from storage.netalertx import Source, SourceDevice, SourceSession, Value
+from storage.sessions import stays
 from storage.sqlite import Transaction
 from storage.tables import MISSING
 
 T = TypeVar("T")
 
 EXAMPLES = 3  # refused rows that are shown for each reason
-STEP = 1000  # rows between two reports of progress
+STEP = 1000  # rows between two reports of progress, and at most in one write
+CACHED = 65_536
+SEEN_BITS = 2**27  # 16 MiB; of a million stays, fewer than one in a hundred are taken for known
 UTC_ZONE = ZoneInfo("UTC")
 # What the source writes where nobody gave a name.
 NAMELESS = ("", "(unknown)", "(name not found)")
@@ -91,11 +96,23 @@ def _parsed(value: Value, parse: Callable[[str], T], reason: str) -> T:
         raise RefusedError(reason, value) from None
 
 
-def _event(value: Value, absent: str | None, reason: str) -> str | None:
+# A network's devices, addresses and event types come again and again; of a value, its type tells too.
+@lru_cache(CACHED, typed=True)
+def _mac(value: Value) -> str:
+    return _parsed(value, parse_mac, "no MAC address")
+
+
+@lru_cache(CACHED, typed=True)
+def _ip(value: Value) -> str:
+    return _parsed(value, parse_ip, "no IP address")
+
+
+@lru_cache(CACHED, typed=True)
+def _event(value: Value, reason: str) -> str | None:
     if value is None:
-        return absent
+        return None
     text = _parsed(value, lambda text: parse_text(text, EVENT_TYPE_LENGTH), reason)
-    return text if text.strip() and text != MISSING else absent
+    return text if text.strip() and text != MISSING else None
 
 
 def _instant(text: str, zone: ZoneInfo, *, second: bool = False) -> int:
@@ -107,30 +124,46 @@ def _instant(text: str, zone: ZoneInfo, *, second: bool = False) -> int:
     return instant(moment if _OFFSET.search(text) else moment.replace(tzinfo=zone, fold=second))
 
 
+def _usual(text: str, zone: ZoneInfo) -> int | None:
+    """The same for a time as the source writes it, with or without an offset of hours and minutes; None for any other."""
+    if len(text) not in (19, 25) or text[4] + text[7] + text[13] + text[16] != "--::" or text[10] not in " T":
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if not 1900 < moment.year < 9998:
+        return None
+    return instant(moment if moment.tzinfo else moment.replace(tzinfo=zone))
+
+
+def _time(value: Value, zone: ZoneInfo, reason: str, *, second: bool = False) -> int | None:
+    if value is None or value == b"":
+        return None
+    if isinstance(value, bytes) and value.isascii() and not second:
+        usual = _usual(value.decode("ascii"), zone)
+        if usual is not None:
+            return usual
+    return _parsed(value, lambda text: _instant(text, zone, second=second), reason)
+
+
 def parameters(row: SourceSession, zone: ZoneInfo) -> dict[str, Any]:
     """A row as `changes.insert_new_session` takes it, but for the id; raises RefusedError.
 
     Times without an offset are wall-clock time of the zone.
     """
-
-    def time(value: Value, reason: str, *, second: bool = False) -> int | None:
-        if value is None or value == b"":
-            return None
-        return _parsed(value, lambda text: _instant(text, zone, second=second), reason)
-
-    mac = _parsed(row.mac, parse_mac, "no MAC address")
-    ip = _parsed(row.ip, parse_ip, "no IP address")
-    connected_at = time(row.connected_at, "unreadable connection time")
-    disconnected_at = time(row.disconnected_at, "unreadable disconnection time")
-    start_event = _event(row.connection_event, None, "unreadable connection event")
-    end_event = _event(row.disconnection_event, None, "unreadable disconnection event")
+    mac, ip = _mac(row.mac), _ip(row.ip)
+    connected_at = _time(row.connected_at, zone, "unreadable connection time")
+    disconnected_at = _time(row.disconnected_at, zone, "unreadable disconnection time")
+    start_event = _event(row.connection_event, "unreadable connection event")
+    end_event = _event(row.disconnection_event, "unreadable disconnection event")
     # Among the rows without an end, the source tells those that are still connected by a mark, or by no event at all.
     unmarked = row.still_connected is None and row.disconnection_event in (None, b"")
     if connected_at is None and disconnected_at is None:
         raise RefusedError("neither end has a time", row.mac)
     if connected_at is not None and disconnected_at is not None and disconnected_at < connected_at:
         # In the hour that autumn repeats, an end before the start can only be the later of the two.
-        disconnected_at = time(row.disconnected_at, "unreadable disconnection time", second=True)
+        disconnected_at = _time(row.disconnected_at, zone, "unreadable disconnection time", second=True)
         if disconnected_at is None or disconnected_at < connected_at:
             raise RefusedError("end before start", row.disconnected_at)
     if disconnected_at is not None:
@@ -149,6 +182,21 @@ def parameters(row: SourceSession, zone: ZoneInfo) -> dict[str, Any]:
     }
 
 
+class _Seen:
+    """Tells of most stays that they are new. What has the same device, start and address as another may concern it."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray(SEEN_BITS // 8)
+
+    def add(self, mac: str, starts_at: int, ip: str) -> bool:
+        """Notes a stay; answers whether it may have been noted before: always if it was, else rarely."""
+        place = hash((mac, starts_at, ip)) % SEEN_BITS
+        byte, bit = place >> 3, 1 << (place & 7)
+        known = bool(self._bits[byte] & bit)
+        self._bits[byte] |= bit
+        return known
+
+
 class _Import:
     """One pass over a source, inside one transaction."""
 
@@ -158,6 +206,10 @@ class _Import:
         self._report = report
         self._zone = zone
         self._macs: set[str] = set()
+        self._fresh: list[dict[str, Any]] = []
+        self._seen = _Seen()
+        for mac, starts_at, ip in transaction.each(stays(), {}):
+            self._seen.add(mac, starts_at, ip)
 
     def session(self, row: SourceSession) -> None:
         report = self._report
@@ -167,29 +219,53 @@ class _Import:
         except RefusedError as refused:
             report.refused.setdefault(refused.reason, Refusals()).add(row.rowid, refused.value)
             return
+        if not self._seen.add(given["mac"], given["starts_at"], given["ip"]):
+            self._fresh.append(given)
+            if len(self._fresh) == STEP:
+                self.write()
+            return
+        # It may be another look at a stay that is there: what comes before it must be, too.
+        self.write()
         started, ended = given["connected_at"] is not None, given["disconnection_event"] is not None
         if started and not ended and self._transaction.fetch(netalertx.ended_stay(), given):
             report.already_there += 1
         elif started and ended and self._end(given):
             report.completed += 1
         elif self._insert(given):
-            report.imported += 1
-            report.connected += not ended
-            report.missing_connection += not started
-            report.missing_disconnection += given["disconnection_event"] == MISSING
+            self._count(given)
         else:
             report.already_there += 1
+
+    def write(self) -> None:
+        """Stores the new stays that were gathered."""
+        fresh, self._fresh = self._fresh, []
+        for given, identity in zip(fresh, new_ids(self._clock, len(fresh)), strict=True):
+            given["id"] = identity
+            self._count(given)
+        self._transaction.execute_many(changes.insert_device(), self._devices(fresh))
+        self._transaction.execute_many(changes.insert_session(), fresh)
+
+    def _count(self, given: dict[str, Any]) -> None:
+        report = self._report
+        report.imported += 1
+        report.connected += given["disconnection_event"] is None
+        report.missing_connection += given["connected_at"] is None
+        report.missing_disconnection += given["disconnection_event"] == MISSING
 
     def _end(self, given: dict[str, Any]) -> int:
         stay = {"of": given["mac"], "began": given["starts_at"], "at": given["ip"]}
         return self._transaction.execute(changes.end_session(), given | stay)
 
     def _insert(self, given: dict[str, Any]) -> int:
-        if given["mac"] not in self._macs:
-            self._macs.add(given["mac"])
-            self._transaction.execute(changes.insert_device(), given)
+        self._transaction.execute_many(changes.insert_device(), self._devices([given]))
         (identity,) = new_ids(self._clock, 1)
         return self._transaction.execute(changes.insert_new_session(), given | {"id": identity})
+
+    def _devices(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those of the rows' devices that were not met before."""
+        new = {given["mac"] for given in rows} - self._macs
+        self._macs |= new
+        return [{"mac": mac} for mac in new]
 
     def device(self, row: SourceDevice) -> None:
         try:
@@ -255,6 +331,7 @@ def _take_over(
             progress(report.read, source.count)
             if stopped.is_set():
                 raise _UndoneError
+    taken.write()
     for device in source.devices():
         taken.device(device)
     progress(report.read, source.count)

@@ -80,6 +80,20 @@ async def create(context: Context, new: Sequence[NewSession]) -> list[tuple[str,
     return [(row["mac"], row["id"]) for row in rows]
 
 
+async def create_one(context: Context, new: NewSession) -> SessionRow:
+    """Records a session; answers it when it is durable."""
+    (identity,) = new_ids(context.clock, 1)
+
+    def change(transaction: Transaction) -> SessionRow:
+        transaction.execute(changes.insert_device(), {"mac": new.mac})
+        (row,) = transaction.fetch(changes.insert_one_session(), _written(new, identity))
+        return SessionRow._make(row)
+
+    row = await context.store.write(change)
+    context.on_written(1)
+    return row
+
+
 async def delete(context: Context, mac: str) -> int:
     """Deletes all sessions of a device; answers how many there were."""
 

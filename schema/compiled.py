@@ -21,10 +21,10 @@ against each other, byte for byte.
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 from graphql import (
@@ -32,6 +32,7 @@ from graphql import (
     Executor,
     GraphQLNamedType,
     GraphQLObjectType,
+    OperationDefinitionNode,
     get_named_type,
     get_operation_ast,
     is_list_type,
@@ -47,36 +48,13 @@ from strawberry.types.graphql import OperationType
 from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.paging import Slice
-from resolvers.sessions import Plan
+from schema.inputs import Inputs
+from schema.types import Planned
 from storage.json import FIELDS, Selection
-from storage.sessions import SessionRow
-
-Shown = TypeVar("Shown")
-Count = Callable[[], Awaitable[int]]
 
 COLUMNS = {to_camel_case(name): name for name in FIELDS}
 MOST_FIELDS = 60  # of one object; each takes two of the arguments of an SQL function, which has 127 at least
 KNOWN, LONGEST = 256, 20_000  # documents that are kept, and the characters that one of them may have
-
-
-class Planned(Generic[Shown]):
-    """Sessions before they are read; awaited, they are what the schema's types show of them."""
-
-    def __init__(self, plan: Plan, show: Callable[[Slice[SessionRow]], Shown], count: Count | None) -> None:
-        self.plan = plan
-        self.count = count
-        self._show = show
-
-    def __await__(self) -> Generator[Any, None, Shown]:
-        return self._shown().__await__()
-
-    async def _shown(self) -> Shown:
-        return self._show(await self.plan.rows())
-
-
-def planned(plan: Plan, show: Callable[[Slice[SessionRow]], Shown], count: Count | None = None) -> Shown:
-    """A `Planned`; to the signature of a resolver it is what it becomes."""
-    return cast("Shown", Planned(plan, show, count))
 
 
 class _Completed(NamedTuple):
@@ -242,6 +220,7 @@ class KnownQueries(Schema):
     def __init__(self, *, extensions: list[Any], **how: Any) -> None:
         self._known: OrderedDict[str, DocumentNode] = OrderedDict()
         super().__init__(extensions=[*extensions, lambda: _Remember(self._known)], **how)
+        self._inputs = Inputs(self)
 
     async def execute(
         self,
@@ -253,8 +232,8 @@ class KnownQueries(Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
-        document = self.known(query, operation_name, allowed_operation_types or OperationType)
-        if document is None:
+        found = self.known(query, operation_name, allowed_operation_types or OperationType)
+        if found is None:
             return await super().execute(
                 query,
                 variable_values,
@@ -264,17 +243,20 @@ class KnownQueries(Schema):
                 allowed_operation_types,
                 operation_extensions,
             )
+        document, operation = found
+        ready = self._inputs.put_past(operation, variable_values)
         executor = CompiledExecutor.build(
             self._schema,
             document,
             root_value,
             context_value,
-            variable_values,
+            {**(variable_values or {}), **{name: [] for name in ready}},
             operation_name,
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
         )
         if isinstance(executor, list):
             return ExecutionResult(data=None, errors=executor)
+        executor.variable_values.coerced.update(ready)
         result: Any = executor.execute_operation()
         if optimized_is_awaitable(result):
             result = await result
@@ -282,11 +264,13 @@ class KnownQueries(Schema):
 
     def known(
         self, query: str | None, operation_name: str | None, allowed: Iterable[OperationType]
-    ) -> DocumentNode | None:
+    ) -> tuple[DocumentNode, OperationDefinitionNode] | None:
         """The document of a query that was found valid before, if it has the operation that is to be executed."""
         document = self._known.get(query) if isinstance(query, str) else None
         operation = document and get_operation_ast(document, operation_name)
-        return document if operation and OperationType(operation.operation.value) in allowed else None
+        if not document or not operation or OperationType(operation.operation.value) not in allowed:
+            return None
+        return document, operation
 
 
 PLAIN_ACCEPT = (b"*/*", b"application/json")

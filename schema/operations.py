@@ -1,6 +1,7 @@
 """Queries and mutations: read the arguments, call a resolver, show what it answers."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
@@ -8,10 +9,10 @@ from typing import Any
 import strawberry
 
 from resolvers import devices, events, inputs, sessions
+from resolvers.context import Context
 from resolvers.errors import InvalidInputError, shown
 from resolvers.inputs import Page
 from schema.arguments import CreateSessionInput, SessionFilter
-from schema.compiled import planned
 from schema.scalars import MAC, Date, Period
 from schema.types import (
     Ask,
@@ -31,6 +32,7 @@ from schema.types import (
     device_of,
     entry_of,
     event_of,
+    planned,
     session_of,
 )
 
@@ -157,26 +159,27 @@ class Query:
         return connection_of(found, device_of, lambda: devices.count(context, wanted.search, wanted.connected))
 
 
-async def _created(info: Ask, new: inputs.NewSession) -> CreateSessionPayload:
-    context = info.context.context
-    [(mac, identity)] = await sessions.create(context, [new])
-    row = await sessions.get(context, mac, identity)
-    if row is None:
-        raise InvalidInputError("mac", f"{mac} was deleted while its session was being created")
-    return CreateSessionPayload(session=session_of(row), message=sessions.created_message(mac))
+async def create_session(context: Context, given: Mapping[str, Any]) -> CreateSessionPayload:
+    """What the mutation does with an input as the resolvers' models read it."""
+    row = await sessions.create_one(context, inputs.read(inputs.NewSession, given, context.clock))
+    return CreateSessionPayload(session=session_of(row), message=sessions.created_message(row.mac))
+
+
+async def create_sessions(context: Context, given: Sequence[Mapping[str, Any]]) -> CreateSessionsPayload:
+    """The same for many."""
+    new = inputs.read_many(inputs.NewSession, "input", given, context.clock)
+    return CreateSessionsPayload(created=len(await sessions.create(context, new)))
 
 
 @strawberry.type
 class Mutation:
     @strawberry.mutation
     async def create_session(self, info: Ask, input: CreateSessionInput) -> CreateSessionPayload:  # noqa: A002
-        return await _created(info, inputs.read(inputs.NewSession, plain(input), info.context.context.clock))
+        return await create_session(info.context.context, plain(input))
 
     @strawberry.mutation(description="All or none; at most 10,000.")
     async def create_sessions(self, info: Ask, input: list[CreateSessionInput]) -> CreateSessionsPayload:  # noqa: A002
-        context = info.context.context
-        new = inputs.read_many(inputs.NewSession, "input", [plain(one) for one in input], context.clock)
-        return CreateSessionsPayload(created=len(await sessions.create(context, new)))
+        return await create_sessions(info.context.context, [plain(one) for one in input])
 
     @strawberry.mutation
     async def delete_sessions(self, info: Ask, mac: MAC) -> DeleteSessionsPayload:

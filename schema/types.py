@@ -1,8 +1,8 @@
 """The public types, each a view of what a resolver answered. Fields that cost a statement load it for all rows at once."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import strawberry
 from strawberry.dataloader import DataLoader
@@ -13,7 +13,7 @@ from resolvers import wording
 from resolvers.context import Context
 from resolvers.devices import Sighting
 from resolvers.paging import Slice
-from resolvers.sessions import lasted
+from resolvers.sessions import Plan, lasted
 from schema.scalars import MAC, DateTime, IPAddress
 from storage.devices import DeviceRow
 from storage.events import EventRow
@@ -250,6 +250,30 @@ def connection_of(
         ),
         count=count,
     )
+
+
+class Planned(Generic[Shown]):
+    """Sessions before they are read; awaited, they are what the schema's types show of them."""
+
+    def __init__(
+        self, plan: Plan, show: Callable[[Slice[SessionRow]], Shown], count: Callable[[], Awaitable[int]] | None
+    ) -> None:
+        self.plan = plan
+        self.count = count
+        self._show = show
+
+    def __await__(self) -> Generator[Any, None, Shown]:
+        return self._shown().__await__()
+
+    async def _shown(self) -> Shown:
+        return self._show(await self.plan.rows())
+
+
+def planned(
+    plan: Plan, show: Callable[[Slice[SessionRow]], Shown], count: Callable[[], Awaitable[int]] | None = None
+) -> Shown:
+    """A `Planned`; to the signature of a resolver it is what it becomes."""
+    return cast("Shown", Planned(plan, show, count))
 
 
 @strawberry.type

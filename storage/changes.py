@@ -4,8 +4,9 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Delete, Insert, Update, delete, exists, func, insert, literal_column, select, update
+from sqlalchemy.sql.dml import ReturningInsert
 
-from storage.clauses import number, of_classes, text
+from storage.clauses import COLUMNS, number, of_classes, text
 from storage.tables import CLASSES, DEVICES, OPEN, SESSIONS, device, session
 
 WRITTEN = ("mac", "id", "ip", "connected_at", "disconnected_at", "connection_event", "disconnection_event", "info")
@@ -19,6 +20,12 @@ def _parameter(name: str) -> Any:
 def insert_session() -> Insert:
     """A session, of the parameters in `WRITTEN`."""
     return insert(SESSIONS).values({name: _parameter(name) for name in WRITTEN})
+
+
+@cache
+def insert_one_session() -> ReturningInsert[Any]:
+    """The same for one session, which it answers as the store has it."""
+    return insert_session().returning(*COLUMNS)
 
 
 @cache

@@ -175,6 +175,12 @@ def by_id() -> Select[Any]:
 
 
 @cache
+def stays() -> Select[Any]:
+    """Device, start and address of every session."""
+    return select(session.mac, session.starts_at, session.ip)
+
+
+@cache
 def any_session() -> Select[Any]:
     """One row if the store holds a session at all."""
     return select(session.id).limit(1)

@@ -3,7 +3,7 @@
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import lru_cache
@@ -92,7 +92,11 @@ class Transaction:
 
     def fetch(self, question: CompilerElement, parameters: Parameters) -> list[Row]:
         """Answers a named question as this transaction sees it."""
-        return self._connection.execute(*bound(question, parameters)).fetchall()
+        return list(self.each(question, parameters))
+
+    def each(self, question: CompilerElement, parameters: Parameters) -> Iterator[Row]:
+        """The same, a row at a time."""
+        return self._connection.execute(*bound(question, parameters))
 
 
 class _Write:

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-import schema.compiled
 from resolvers.clock import Clock
 from resolvers.context import Context
 from schema.build import build
 from schema.door import GraphQLDoor
+from schema.types import Planned
 from storage import changes
 from storage.migrations import migrate
 from storage.sqlite import Store, Transaction
@@ -229,7 +229,7 @@ def test_every_plain_column_is_made_by_the_database(
     """Hostile texts and addresses pass unchanged, and no session was completed field by field."""
     without_too_long = PLAIN.replace("first: 100", 'first: 100, filter: { ips: ["10.0.0.7", "2001:db8::7"] }')
     expected = same(doors, without_too_long)
-    monkeypatch.setattr(schema.compiled.Planned, "__await__", None)
+    monkeypatch.setattr(Planned, "__await__", None)
     assert doors[0].post("/", json={"query": without_too_long}).content == expected
     device = f'{{ deviceSessions(mac: "{MAC}", period: "2 days") {{ info edge: disconnectedAt }} }}'
     assert b"data" in doors[0].post("/", json={"query": device}).content
