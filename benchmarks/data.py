@@ -23,7 +23,7 @@ from storage.tables import DAY, HOUR, SECOND
 DEVICES, EACH = 1000, 1000
 YEAR, MINUTE = 365 * DAY, HOUR // 60
 SEED = 3
-FORM = 5  # raised with every change of what is made, so that an earlier cache is not taken for it
+FORM = 6  # raised with every change of what is made, so that an earlier cache is not taken for it
 
 # Of how many sessions in a thousand the length lies between which two.
 LENGTHS = (
@@ -62,7 +62,7 @@ def year(back: int, end: int) -> Iterator[Row]:
         draw, where = random.randrange(1000), random.random()
         least, most = next((least, most) for below, least, most in LENGTHS if draw < below)
         until = at + int(exp(log(least) + where * (log(most) - log(least)))) // SECOND * SECOND
-        ip = f"10.0.{device >> 8}.{device & 255}" if device % 10 else f"2001:db8::{device:x}"
+        ip = f"10.0.{device >> 8}.{device & 255}" if device % 10 else f"2001:db8::{device + 1:x}"
         event = "New Device" if n < DEVICES else "Down Reconnected" if draw % 17 == 0 else "Connected"
         down = "Device Down" if draw % 13 == 0 else "Disconnected"
         started: int | None = at
