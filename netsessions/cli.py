@@ -1,6 +1,7 @@
 """The command line: starts the server, prints the schema, and carries the other commands."""
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -66,6 +67,9 @@ async def _serve(settings: Settings, token: str, listener: socket.socket) -> Non
             lifespan="off",
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
+        # What is there by now stays: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
         await uvicorn.Server(config).serve([listener])
 
 

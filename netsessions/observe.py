@@ -1,5 +1,6 @@
 """What the operator sees of each request: a log line and metrics; and the last resort where a door fails."""
 
+import asyncio
 import logging
 import sys
 from datetime import UTC, datetime
@@ -58,6 +59,7 @@ class Observe:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._lines: list[bytes] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -111,7 +113,14 @@ class Observe:
                 "logger": "netsessions",
                 "timestamp": datetime.now(UTC),
             }
-            sys.stderr.write(orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE).decode())
+            if not self._lines:
+                asyncio.get_running_loop().call_soon(self._write)
+            self._lines.append(orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE))
+
+    def _write(self) -> None:
+        """The lines of one turn of the event loop in one write."""
+        lines, self._lines = b"".join(self._lines), []
+        sys.stderr.write(lines.decode())
 
 
 def configure_logging(level: str) -> None:

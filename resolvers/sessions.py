@@ -1,9 +1,9 @@
 """Recording, deleting and listing sessions."""
 
 import json
-import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from operator import itemgetter
+from random import getrandbits
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
@@ -39,7 +39,7 @@ class _Ids:
         self._lock = Lock()
 
     def __call__(self, clock: Clock, n: int) -> range:
-        start = (clock.now() // 1000 << 21) | secrets.randbits(21)
+        start = (clock.now() // 1000 << 21) | getrandbits(21)
         with self._lock:
             start = max(start, self._last + 1)
             self._last = start + n - 1

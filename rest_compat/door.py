@@ -5,13 +5,11 @@ from contextlib import aclosing
 from typing import TypeVar, cast
 
 import orjson
-from starlette.applications import Starlette
-from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from resolvers import events, sessions
 from resolvers.context import Context
@@ -20,53 +18,45 @@ from rest_compat import requests, rows
 from rest_compat.errors import translated
 
 JSON = "application/json"
-NAMES = ("list", "calendar", "session-events", "create", "delete")
 
 Endpoint = Callable[[Context, Request], Awaitable[Response]]
 Row = TypeVar("Row")
 
 
-class _DeviceConvertor(StringConvertor):
-    """A path segment that is none of the names, so that GET /create is a wrong method and not an odd MAC."""
-
-    regex = rf"(?!(?:{'|'.join(NAMES)})$)[^/]+"
-
-
-register_url_convertor("sessions_device", _DeviceConvertor())
-
-
 def rest_door(context: Context) -> ASGIApp:
     """The six documented paths, below wherever it is mounted."""
+    # A path that is none of the names is a device's address; so GET /create is a wrong method and not an odd MAC.
+    named: dict[str, tuple[Endpoint, str]] = {
+        "/create": (create, "POST"),
+        "/delete": (delete, "DELETE"),
+        "/list": (listing, "GET"),
+        "/calendar": (calendar, "GET"),
+        "/session-events": (session_events, "GET"),
+    }
+    device: tuple[Endpoint, str] = (of_device, "GET")
 
-    def route(path: str, endpoint: Endpoint, method: str) -> Route:
-        async def answer(request: Request) -> Response:
-            # Caught here and not by the app, which would raise an unknown exception again after its answer.
-            try:
-                return await endpoint(context, request)
-            except Exception as problem:
-                return translated(problem)
+    async def answer(scope: Scope, receive: Receive) -> Response:
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        endpoint, method = named.get(path, device)
+        if endpoint is of_device and (path.rfind("/") != 0 or path == "/"):
+            raise HTTPException(404)
+        allowed = ("GET", "HEAD") if method == "GET" else (method,)
+        if scope["method"] not in allowed:
+            raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
+        scope["path_params"] = {"mac": path[1:]}
+        return await endpoint(context, Request(scope, receive))
 
-        return Route(path, answer, methods=[method])
+    async def door(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await WebSocketClose()(scope, receive, send)
+            return
+        try:
+            response = await answer(scope, receive)
+        except Exception as problem:
+            response = translated(problem)
+        await response(scope, receive, send)
 
-    async def unrouted(_: Request, problem: Exception) -> Response:
-        if isinstance(problem, HTTPException) and problem.headers and "Allow" in problem.headers:
-            allowed = sorted(problem.headers["Allow"].split(", "))
-            problem = HTTPException(problem.status_code, headers={"Allow": ", ".join(allowed)})
-        return translated(problem)
-
-    app = Starlette(
-        routes=[
-            route("/create", create, "POST"),
-            route("/delete", delete, "DELETE"),
-            route("/list", listing, "GET"),
-            route("/calendar", calendar, "GET"),
-            route("/session-events", session_events, "GET"),
-            route("/{mac:sessions_device}", of_device, "GET"),
-        ],
-        exception_handlers={HTTPException: unrouted},
-    )
-    app.router.redirect_slashes = False
-    return app
+    return door
 
 
 async def create(context: Context, request: Request) -> Response:
