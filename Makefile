@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP = .venv/bin/pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 
-.PHONY: help run install test check lock schema
+.PHONY: help run install test check bench lock schema
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ check: .venv/installed-dev ## format, lint, types, layers
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+bench: .venv/installed-dev ## measure against the bare limit, half an hour; QUICK=1 takes minutes
+	.venv/bin/python -m benchmarks.run $(if $(QUICK),--quick,--results)
 
 schema: .venv/installed ## print the GraphQL schema into schema/schema.graphql
 	.venv/bin/netsessions schema > schema/schema.graphql
