@@ -66,17 +66,30 @@ def stays() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
+def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, TestClient]]:
+    """The same two, over a store that changes."""
+    yield from both(tmp_path_factory.mktemp("writing") / "a.db", [])
+
+
+@pytest.fixture(scope="module")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, TestClient]]:
     """The fast door and the ordinary one over the same store."""
-    path: Path = tmp_path_factory.mktemp("compiled") / "a.db"
+    yield from both(tmp_path_factory.mktemp("compiled") / "a.db", stays())
+
+
+def both(path: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[TestClient, TestClient]]:
+    """Both doors over a store of these sessions."""
     migrate(path)
     store = Store(path)
 
     def fill(transaction: Transaction) -> None:
         transaction.execute_many(changes.name_device(), [{"mac": MAC, "name": HOSTILE[1], "owner": None}])
-        transaction.execute_many(changes.insert_session(), stays())
+        transaction.execute_many(changes.insert_session(), rows)
 
-    asyncio.run(store.write(fill))
+    async def filled() -> None:
+        await store.write(fill)
+
+    asyncio.run(filled())
     context = Context(store, Clock(ZoneInfo("Europe/Berlin"), time=lambda: NOW))
     fast, ordinary = GraphQLDoor(context), GraphQLDoor(context)
     ordinary.schema = build(fast=False)
@@ -266,3 +279,41 @@ def test_known_queries_are_bounded(doors: tuple[TestClient, TestClient], monkeyp
     assert list(known) == [f"{{ a{n}: __typename }}" for n in (2, 3, 4)]
     fast.post("/", json={"query": "{ __typename }" + " " * 20_000})
     assert len(known) == 3
+
+
+value = st.one_of(
+    st.sampled_from([MAC, "10.0.0.1", "2025-08-01T10:00:00Z", "2025-08-01T09:00:00", "Connected", MISSING, "", None]),
+    st.sampled_from([5, True, 1.5, ["x"], {"mac": MAC}]),
+)
+member = st.one_of(
+    st.fixed_dictionaries(
+        {"mac": st.just(MAC), "ip": st.just("10.0.0.1"), "startTime": st.just("2025-08-01T10:00:00Z")},
+        optional={"endTime": value, "eventTypeConn": value, "eventTypeDisc": value, "info": value},
+    ),
+    st.dictionaries(st.sampled_from(["mac", "ip", "startTime", "endTime", "info", "nonsense"]), value, max_size=4),
+    value,
+)
+CREATE_MANY = "mutation($input: %s) { createSessions(input: $input) { created } }"
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    given=st.one_of(st.lists(member, max_size=3), member),
+    of=st.sampled_from(["[CreateSessionInput!]!"]),
+    more=st.booleans(),
+)
+def test_new_sessions_are_taken_or_refused_the_same(
+    writing: tuple[TestClient, TestClient], given: Any, of: str, more: bool
+) -> None:
+    """What is put past coercion would have come through it unchanged; all else meets its error."""
+    same(writing, CREATE_MANY % of, variables={"input": given} | ({"unknown": 1} if more else {}))
+
+
+@pytest.mark.parametrize("name", ["createSession(input: $i) { message session { mac ip state info durationSeconds } }"])
+@pytest.mark.parametrize("info", [*HOSTILE, None, 5])
+def test_a_new_session_is_answered_the_same(writing: tuple[TestClient, TestClient], name: str, info: Any) -> None:
+    """As the store has it, whichever way it came."""
+    given = {"mac": MAC, "ip": "10.0.0.1", "startTime": "2025-08-01T10:00:00Z", "info": info}
+    same(writing, f"mutation($i: CreateSessionInput!) {{ {name} }}", variables={"i": given})
+    literal = f'{{mac: "{MAC}", ip: "::1", endTime: null, startTime: "2025-08-01"}}'
+    same(writing, f"mutation {{ createSession(input: {literal}) {{ message }} }}")

@@ -14,12 +14,14 @@ from zoneinfo import ZoneInfo
 import click
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from netsessions.commands import demo_command, import_command
 from resolvers.clock import Clock, utc
 from resolvers.context import Context
 from resolvers.demo import NotEmptyError, make_demo
-from resolvers.importing import Report, import_file
+from resolvers.importing import Report, _instant, _usual, import_file
 from storage.migrations import migrate
 from storage.netalertx import SourceError
 from storage.sqlite import Store, connect
@@ -438,3 +440,65 @@ def test_the_demo_command_prints_what_it_made(tmp_path: Path, path: Path, rows: 
     result = run(path, demo_command)
     assert result.exit_code == 0, result.stderr
     assert f"Made {len(rows()):,} sessions of 50 devices over the last 90 days" in result.stdout
+
+
+few_times = st.sampled_from(
+    [T1, T2, "2025-08-01T12:00:00+00:00", "2025-08-01 12:00:00Z", "2025-10-26 02:30:00", "soon", None, ""]
+)
+source_rows = st.lists(
+    st.tuples(
+        st.sampled_from([A, A.upper(), B, "nonsense"]),
+        st.sampled_from([IP, "::1", 7]),
+        st.sampled_from(["Connected", "New Device", MISSING, None]),
+        few_times,
+        st.sampled_from(["Disconnected", MISSING, None, ""]),
+        few_times,
+        st.sampled_from([0, 1, None]),
+        st.sampled_from(["", "x", 0, None]),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(known=source_rows, rows=source_rows, step=st.sampled_from([1, 3, 1000]))
+def test_what_is_stored_in_batches_is_what_one_row_after_the_other_gives(
+    tmp_path_factory: pytest.TempPathFactory, known: list[tuple[Any, ...]], rows: list[tuple[Any, ...]], step: int
+) -> None:
+    """Repeated rows, later looks at an open stay, refusals: whatever a source holds, into an empty store or not."""
+    folder = tmp_path_factory.mktemp("batches")
+    first, second = write(folder / "known.db", known), write(folder / "rows.db", rows)
+    outcomes = []
+    for name in ("batches", "each"):
+        migrate(folder / name)
+        store = Store(folder / name)
+        context = Context(store, Clock(ZoneInfo("Europe/Berlin"), time=lambda: at(NOW)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("resolvers.importing.STEP", step)
+            if name == "each":
+                patch.setattr("resolvers.importing._Seen.add", lambda *_: True)
+            reports = [take(context, first), take(context, second)]
+        asyncio.run(store.close())
+        with closing(sqlite3.connect(folder / name)) as connection:
+            held = connection.execute("SELECT * FROM session").fetchall()
+            devices = connection.execute("SELECT * FROM device ORDER BY mac").fetchall()
+        outcomes.append((reports, sorted(map(repr, (row[:1] + row[2:] for row in held))), devices))
+    assert outcomes[0] == outcomes[1]
+
+
+@given(
+    st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}([+-][0-9]{2}:[0-9]{2})?", fullmatch=True)
+)
+@example("2025-03-30 02:30:00")
+@example("2025-10-26 02:30:00")
+@example("2025-W01-1T10:00:00")
+@example("20250801T10:00:00.0")
+def test_usual_times_are_read_as_all_others_are(text: str) -> None:
+    """The short way for the times that sources hold leads where the long one does."""
+    berlin = ZoneInfo("Europe/Berlin")
+    usual = _usual(text, berlin)
+    try:
+        expected = _instant(text, berlin)
+    except ValueError:
+        expected = None
+    assert usual in (expected, None)

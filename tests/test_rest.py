@@ -4,21 +4,29 @@ import asyncio
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from resolvers import devices, sessions
+from resolvers.clock import Clock
 from resolvers.context import Context
 from resolvers.inputs import DeviceNames, NewSession, read
+from rest_compat import rows as rows_of
 from rest_compat.door import rest_door
 from rest_compat.openapi import document
 from rest_compat.rows import duration
 from storage.errors import StoreUnavailableError
+from storage.events import EventRow
+from storage.sessions import SessionRow
 from storage.sqlite import Store
-from tests.conftest import MAC
+from tests.conftest import MAC, at
 
 EXAMPLE = {
     "mac": "AA:BB:CC:DD:EE:FF",
@@ -574,3 +582,31 @@ def test_the_description_covers_the_door() -> None:
     schemas = described["components"]["schemas"]
     references = str(described).split("'#/components/schemas/")[1:]
     assert {reference.partition("'")[0] for reference in references} <= set(schemas)
+
+
+@given(st.text(), st.sampled_from(["Connected", "New Device"]), st.text(min_size=1))
+@example('"\\\x00\x1f\x7f\u2028\U0001f6dc', "New Device", "</script>")
+def test_rows_are_written_as_an_encoder_would(info: str, event: str, end_event: str) -> None:
+    """Whatever the texts hold."""
+    clock, now = Clock(ZoneInfo("UTC")), at("2025-08-20T12:00:00Z")
+    row = SessionRow("AA:BB:CC:DD:EE:FF", 1, "10.0.0.1", 0, 7_200_000_000, event, end_event, info, "COMPLETE")
+    mark = "New Device" if event == "New Device" else ""
+    six = {
+        "ses_MAC": row.mac,
+        "ses_Connection": "1970-01-01 00:00",
+        "ses_Disconnection": "1970-01-01 02:00",
+        "ses_Duration": "2h 0m",
+        "ses_IP": row.ip,
+        "ses_Info": ", ".join(filter(None, (mark, info))),
+    }
+    found = EventRow(row, 7_200_000_000, end_event, 7_200_000_000, 1, info, None)
+    with_event = six | {"eve_DateTime": "1970-01-01 02:00", "eve_EventType": end_event}
+    assert rows_of.session(row, clock, now) == orjson.dumps(six).decode()
+    assert rows_of.event(found, clock, now) == orjson.dumps(with_event).decode()
+    assert orjson.loads(rows_of.table(found, clock, now))[:5] == [
+        "1970-01-01 02:00",
+        info,
+        None,
+        "1970-01-01 02:00",
+        end_event,
+    ]

@@ -4,9 +4,9 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import apsw
 import pytest
@@ -19,10 +19,10 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 from sqlmodel import SQLModel
 
-from storage import changes, sessions
+from storage import changes, events, sessions
 from storage.errors import StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate
-from storage.sqlite import Store, Transaction, connect
+from storage.sqlite import SHORT, Store, Transaction, connect
 from storage.tables import DAY, HOUR, MISSING
 
 ROW: dict[str, Any] = {
@@ -176,10 +176,42 @@ def test_migrations_make_the_tables_that_the_program_expects(path: Path) -> None
 
 STAYS: list[dict[str, Any]] = [
     {},
-    *({"disconnected_at": span, "disconnection_event": "Disconnected"} for span in (0, HOUR, HOUR + 1, DAY, 8 * DAY)),
+    *(
+        {"disconnected_at": span, "disconnection_event": "Disconnected"}
+        for span in (0, HOUR, HOUR + 1, DAY, 8 * DAY, 31 * DAY, 121 * DAY)
+    ),
     {"connected_at": None, "connection_event": MISSING, "disconnected_at": 7, "disconnection_event": "Disconnected"},
     {"disconnection_event": MISSING},
 ]
+
+
+def test_a_database_of_an_earlier_release_is_upgraded_with_its_rows(tmp_path: Path) -> None:
+    """Nothing of a session changes, and what is computed of it is as in a new database."""
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    migrate(old, "0001")
+    migrate(new)
+    rows = [ROW | changed | {"id": n} for n, changed in enumerate(STAYS)]
+    names = ", ".join(rows[0])
+    shown = []
+    for file in (old, new):
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.executemany(f"INSERT INTO session ({names}) VALUES (:{', :'.join(rows[0])})", rows)
+            connection.execute("INSERT INTO device VALUES ('AA:BB:CC:DD:EE:FF', 'Phone', NULL)")
+    migrate(old)
+    for file in (old, new):
+        with closing(sqlite3.connect(file)) as connection:
+            shown.append(
+                [
+                    connection.execute(f"SELECT {names}, state, starts_at, span FROM session ORDER BY id").fetchall(),
+                    connection.execute("SELECT * FROM device").fetchall(),
+                    connection.execute(
+                        "SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name"
+                    ).fetchall(),
+                    connection.execute("PRAGMA integrity_check").fetchall(),
+                ]
+            )
+    assert shown[0] == shown[1]
+    assert len(shown[0][0]) == len(STAYS)
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to be taken for one" * 20, b"\0" * 5000])
@@ -252,3 +284,113 @@ def test_overlaps_are_those_of_a_naive_model(
         await store.close()
 
     asyncio.run(main())
+
+
+def test_an_answer_longer_than_expected_is_whole(path: Path) -> None:
+    """What is asked for as short and is not, is read elsewhere, from its beginning."""
+
+    async def main() -> None:
+        store = Store(path)
+        count = SHORT + 500
+        await store.write(inserting(*range(count)))
+        listing = sessions.Listing(frozenset({"mac"}))
+        found = await store.fetch(sessions.sessions(listing), {"mac": ROW["mac"]}, short=True)
+        assert [row[1] for row in found] == list(reversed(range(count)))
+        await store.close()
+
+    asyncio.run(main())
+
+
+Moment = st.integers(0, 40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    stays=st.lists(
+        st.tuples(
+            Moment,
+            st.one_of(st.none(), st.integers(0, 30)),
+            st.sampled_from(["", "start", "end"]),
+            st.sampled_from(["Connected", "New Device", "VOIDED - x", "Device Down"]),
+        ),
+        max_size=30,
+    ),
+    since=Moment,
+    length=st.integers(0, 40),
+    limit=st.integers(1, 7),
+    kind=st.sampled_from(get_args(events.Kind)),
+    unit=st.sampled_from([HOUR // 3, HOUR, 6 * HOUR, 3 * DAY]),
+)
+def test_pages_of_events_are_those_of_a_naive_model(
+    tmp_path_factory: pytest.TempPathFactory,
+    stays: list[tuple[int, int | None, str, str]],
+    since: int,
+    length: int,
+    limit: int,
+    kind: events.Kind,
+    unit: int,
+) -> None:
+    """In both directions, whatever lies beyond a page's reach; and as many as are counted."""
+    path = tmp_path_factory.mktemp("events") / "a.db"
+    migrate(path)
+    now, rows = 50 * unit, []
+    for n, (start, lasts, missing, event) in enumerate(stays):
+        began, ended = start * unit, None if lasts is None else (start + lasts) * unit
+        row = ROW | {"id": n, "connected_at": began, "connection_event": event}
+        if ended is not None:
+            row |= {"disconnected_at": ended, "disconnection_event": event}
+        if missing == "start" and ended is not None:
+            row |= {"connected_at": None, "connection_event": MISSING}
+        elif missing == "end":
+            row |= {"disconnected_at": None, "disconnection_event": MISSING}
+        rows.append(row)
+    window = {"since": since * unit, "until": (since + length) * unit, "now": now}
+    expected = sorted(naive_events(rows, window, kind), reverse=True)
+
+    async def main() -> None:
+        store = Store(path)
+        await store.write(lambda transaction: transaction.execute_many(changes.insert_session(), rows))
+        for backward, name in ((False, "after"), (True, "before")):
+            found: list[tuple[int, int, int]] = []
+            mark: dict[str, int] = {}
+            while True:
+                question = events.page(
+                    kind, after=bool(mark) and not backward, before=bool(mark) and backward, backward=backward
+                )
+                page = [
+                    (row[-2], row[1], row[-1]) for row in await store.fetch(question, window | mark | {"limit": limit})
+                ]
+                found += page
+                if len(page) < limit:
+                    break
+                mark = dict(zip((f"{name}_key", f"{name}_id", f"{name}_side"), page[-1], strict=True))
+            assert found == (expected[::-1] if backward else expected)
+        ((counted,),) = await store.fetch(events.count(kind, search=None), window)
+        assert counted == len(expected)
+        newest = events.table(kind, "order", descending=True, search=None, limited=True)
+        some = await store.fetch(newest, window | {"limit": limit, "offset": 2, "reach": limit + 2})
+        assert [(row[-4], row[1], row[-3]) for row in some] == expected[2 : 2 + limit]
+        await store.close()
+
+    asyncio.run(main())
+
+
+def naive_events(rows: list[dict[str, Any]], window: dict[str, int], kind: str) -> list[tuple[int, int, int]]:
+    """Key, id and side of each row of a list, read off one session after the other."""
+    since, until, now = window["since"], window["until"], window["now"]
+    found = []
+    for row in rows:
+        start, end = row["connected_at"], row["disconnected_at"]
+        if kind in ("SESSIONS", "MISSING"):
+            begins = end if start is None else start
+            is_open = end is None and row["disconnection_event"] is None
+            ends = now if is_open else begins if end is None else end
+            seen = start is not None and (end is not None or is_open)
+            if begins < until and (ends > since or begins >= since) and not (kind == "MISSING" and seen):
+                found.append((begins, row["id"], 0))
+            continue
+        wanted = {"ALL": "", "NEW": "New Device", "DOWN": "Device Down", "VOIDED": "VOIDED"}[kind]
+        for side, at, event in ((0, start, row["connection_event"]), (1, end, row["disconnection_event"])):
+            if at is not None and since <= at < until and event.startswith(wanted):
+                found.append((at, row["id"], side))
+    return found

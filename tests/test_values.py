@@ -3,13 +3,13 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_address
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from resolvers.clock import Clock, parse_period, utc
+from resolvers.clock import FIRST, LAST, Clock, instant, parse_period, utc
 from resolvers.values import parse_ip, parse_mac, parse_text
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo"]
@@ -141,3 +141,37 @@ def test_text_that_no_database_can_hold_is_refused(text: str) -> None:
 def test_every_other_text_is_kept_as_it_is(text: str) -> None:
     """Emoji, control characters, right-to-left marks and all."""
     assert parse_text(text, 50) == text
+
+
+ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "America/St_Johns",
+    "Africa/Monrovia",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "Pacific/Apia",
+]
+
+
+@given(st.sampled_from(ZONES), st.integers(instant(FIRST), instant(LAST)))
+@example("Africa/Monrovia", instant(datetime(1972, 1, 6, 23, 59, 59, tzinfo=UTC)))
+@example("Europe/Amsterdam", instant(datetime(1937, 6, 30, 12, 0, 31, tzinfo=UTC)))
+@example("Europe/Berlin", instant(datetime(2025, 10, 26, 1, 0, 0, tzinfo=UTC)) - 1)
+def test_wall_clock_times_are_written_as_the_zone_shows_them(zone: str, moment: int) -> None:
+    """Also where zones differed by odd seconds, and around every change of clocks."""
+    clock = Clock(ZoneInfo(zone))
+    local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)).astimezone(ZoneInfo(zone))
+    for _ in range(2):
+        assert clock.minutes(moment) == local.strftime("%Y-%m-%d %H:%M")
+        assert clock.seconds(moment) == local.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def test_no_zone_differs_from_utc_by_odd_seconds_since_1973() -> None:
+    """On this the memory of written minutes relies."""
+    for name in available_timezones():
+        zone, day = ZoneInfo(name), datetime(1973, 1, 1, tzinfo=UTC)
+        for n in range(0, 70 * 365, 30):
+            offset = (day + timedelta(days=n)).astimezone(zone).utcoffset()
+            assert offset is not None
+            assert offset.total_seconds() % 60 == 0, name

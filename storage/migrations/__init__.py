@@ -14,7 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from storage.errors import StoreUnusableError
 
 
-def migrate(path: Path) -> None:
+def migrate(path: Path, revision: str = "head") -> None:
     """Creates the file, or upgrades it, in one transaction; raises `StoreUnusableError` with one sentence for a person."""
     path.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
@@ -38,7 +38,7 @@ def migrate(path: Path) -> None:
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
     except (DatabaseError, sqlite3.DatabaseError) as cause:
         reason = str(getattr(cause, "orig", cause))
         raise StoreUnusableError(
