@@ -41,13 +41,13 @@ def cut(page: Page | None, found: list[Any], row: Callable[[Any], Row], cursor: 
     In the direction of reading the row too many tells whether there is more; behind it, a given cursor does.
     """
     if page is None:
-        return Slice([row(one) for one in found], lambda n: cursor(found[n]))
+        return Slice(list(map(row, found)), lambda n: cursor(found[n]))
     more = len(found) > page.size
     found = found[: page.size]
     if page.backward:
         found.reverse()
     return Slice(
-        rows=[row(one) for one in found],
+        rows=list(map(row, found)),
         cursor=lambda n: cursor(found[n]),
         has_next=page.before is not None if page.backward else more,
         has_previous=more if page.backward else page.after is not None,

@@ -59,6 +59,8 @@ def _fold(*texts: Any) -> str | None:
 def connect(path: Path, *, read_only: bool) -> apsw.Connection:
     """A connection in the modes that the store relies on: WAL, and a sync at every commit."""
     mode = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    # No connection is used by two threads at a time, so none needs a lock at every call.
+    mode |= apsw.SQLITE_OPEN_NOMUTEX
     connection = apsw.Connection(str(path), mode, statementcachesize=STATEMENTS)
     connection.set_busy_timeout(BUSY_MS)
     # Plans are made without a look at the parameters: with one, most statements would be prepared anew at each execution.
