@@ -68,6 +68,10 @@ def import_command(settings: Settings, file: Path, zone: ZoneInfo | None, dry_ru
 
     FILE is only read. A second import of the same file adds nothing.
     """
+    store = settings.database_path
+    # Not even opened: the store's own locks would end with the file that is read.
+    if file.exists() and store.exists() and file.samefile(store):
+        raise click.ClickException(f"{file} is the store itself; name a database of NetAlertX or Pi.Alert.")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Sessions", total=None)

@@ -442,6 +442,13 @@ def test_the_demo_command_prints_what_it_made(tmp_path: Path, path: Path, rows: 
     assert f"Made {len(rows()):,} sessions of 50 devices over the last 90 days" in result.stdout
 
 
+def test_the_store_itself_is_no_source(path: Path) -> None:
+    """It is refused before it is opened a second time."""
+    result = run(path, import_command, str(path))
+    assert result.exit_code == 1
+    assert "is the store itself" in result.output
+
+
 few_times = st.sampled_from(
     [T1, T2, "2025-08-01T12:00:00+00:00", "2025-08-01 12:00:00Z", "2025-10-26 02:30:00", "soon", None, ""]
 )
