@@ -98,7 +98,7 @@ def database(years: int = 1) -> Path:
         making = path.with_suffix(".making")
         for part in cache().glob(f"{making.name}*"):
             part.unlink()
-        migrate(making)
+        migrate(f"sqlite:///{making}")
         with closing(sqlite3.connect(making, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = OFF")
             connection.execute("PRAGMA cache_size = -1000000")

@@ -46,7 +46,7 @@ def folder() -> Iterator[Path]:
 
 def empty(path: Path) -> Path:
     """A migrated database without rows."""
-    migrate(path)
+    migrate(f"sqlite:///{path}")
     return path
 
 

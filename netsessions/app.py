@@ -27,7 +27,7 @@ from schema.door import GraphQLDoor
 from storage.errors import StoreUnavailableError
 from storage.migrations import migrate
 from storage.sessions import any_session
-from storage.sqlite import Store
+from storage.store import open_store
 
 HEALTH_SECONDS = 2  # a store that takes longer for one row serves nobody
 
@@ -41,9 +41,8 @@ async def running_app(settings: Settings, token: str) -> AsyncIterator[Starlette
     Not a lifespan: the doors are made of an open store, and a store that cannot be opened is the operator's to hear of in
     a sentence, where a web server would print the traceback of a failed lifespan.
     """
-    path = settings.database_path
-    await asyncio.to_thread(migrate, path)
-    store = Store(path)
+    await asyncio.to_thread(migrate, settings.database_url)
+    store = await open_store(settings.database_url, settings.database_read_url)
     try:
         metrics = Metrics()
         yield build(Context(store, Clock(settings.zone), metrics.written.inc), token, metrics)

@@ -32,7 +32,7 @@ main.add_command(demo_command)
 
 
 @main.command()
-@settings_options("graphql_port", "host", "api_token", "database_url", "timezone", "log_level")
+@settings_options("graphql_port", "host", "api_token", "database_url", "database_read_url", "timezone", "log_level")
 def serve(settings: Settings) -> None:
     """Start the server."""
     configure_logging(settings.log_level)
@@ -49,7 +49,7 @@ def serve(settings: Settings) -> None:
         raise click.ClickException(str(problem)) from None
     except OSError as problem:
         raise click.ClickException(
-            f"{settings.database_path.absolute().parent} cannot be used as the data folder ({problem.strerror}); "
+            f"{settings.data_folder} cannot be used as the data folder ({problem.strerror}); "
             "name another file in DATABASE_URL."
         ) from None
 

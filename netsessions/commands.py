@@ -18,7 +18,7 @@ from resolvers.importing import Refusals, Report, import_file
 from storage.errors import StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate
 from storage.netalertx import SourceError
-from storage.sqlite import Store
+from storage.store import open_store
 
 T = TypeVar("T")
 
@@ -34,22 +34,22 @@ def _with_store(settings: Settings, work: Callable[[Context], Awaitable[T]]) -> 
     """Opens the store, creating it where there is none, for one piece of work; whatever fails becomes one sentence."""
 
     async def run() -> T:
-        store = Store(path)
+        store = await open_store(settings.database_url)
         try:
             return await work(Context(store, Clock(settings.zone)))
         finally:
             await store.close()
 
-    path = settings.database_path
+    name = settings.database_path or "The PostgreSQL database"
     try:
-        migrate(path)
+        migrate(settings.database_url)
         return asyncio.run(run())
     except (SourceError, StoreUnusableError) as problem:
         raise click.ClickException(str(problem)) from None
     except StoreUnavailableError as problem:
-        raise click.ClickException(f"{path} cannot be written now ({problem}); nothing was stored.") from None
+        raise click.ClickException(f"{name} cannot be written now ({problem}). {problem.advice}") from None
     except OSError as problem:
-        raise click.ClickException(f"{path} cannot be used as a database ({problem.strerror}).") from None
+        raise click.ClickException(f"{name} cannot be used as a database ({problem.strerror}).") from None
 
 
 @click.command("import")
@@ -70,7 +70,7 @@ def import_command(settings: Settings, file: Path, zone: ZoneInfo | None, dry_ru
     """
     store = settings.database_path
     # Not even opened: the store's own locks would end with the file that is read.
-    if file.exists() and store.exists() and file.samefile(store):
+    if store is not None and file.exists() and store.exists() and file.samefile(store):
         raise click.ClickException(f"{file} is the store itself; name a database of NetAlertX or Pi.Alert.")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -127,7 +127,8 @@ def demo_command(settings: Settings) -> None:
         made = _with_store(settings, work)
     except NotEmptyError:
         raise click.ClickException(
-            f"{settings.database_path} holds sessions already; name another file in DATABASE_URL for the demo."
+            f"{settings.database_path or 'The database'} holds sessions already; "
+            "name another one in DATABASE_URL for the demo."
         ) from None
     click.echo(f"Made {made.sessions:,} sessions of {made.devices} devices over the last {DAYS} days:")
     click.echo(f"  still connected       {made.connected:>6,}")

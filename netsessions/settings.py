@@ -6,15 +6,16 @@ import secrets
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-SQLITE = "sqlite:///"
+from storage.store import POSTGRESQL, SQLITE, sqlite_path
+
 _TOKEN = re.compile(r"[\x21-\x7e]{8,}", re.ASCII)  # what a header can carry, and not guessed by hand
 
 
@@ -44,8 +45,11 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         default_factory=_default_url,
-        description="File of the sessions, as sqlite:///relative.db or sqlite:////absolute/path.db; "
-        "without it in the user's data folder.",
+        description="Database of the sessions: a file, as sqlite:///relative.db or sqlite:////absolute/path.db, or "
+        "postgresql://user:password@host:5432/name, also with several hosts; without it a file in the user's data folder.",
+    )
+    database_read_url: str | None = Field(
+        None, description="PostgreSQL replicas of the same database, for reads: postgresql://user@host1,host2/name."
     )
     timezone: str = Field("UTC", description="IANA name of the zone of times without an offset, as in Europe/Berlin.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -64,15 +68,32 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _url(cls, url: str) -> str:
-        # The value is not repeated: the URL of another database may hold a password.
+        # The value is not repeated: the URL of a database may hold a password.
+        if url.startswith(POSTGRESQL):
+            return url
         path = url.removeprefix(SQLITE)
         if path == url:
-            raise ValueError("must be a file, as in sqlite:///netsessions.db; other databases are not served")
+            raise ValueError(
+                "must be sqlite:///netsessions.db, a file, or postgresql://…; other databases are not served"
+            )
         if not path or path.endswith("/") or path.startswith(":memory:"):
             raise ValueError("must name a file, as in sqlite:///netsessions.db; a database in memory is not served")
         if re.search(r"[?\x00]", path):
             raise ValueError("must be a plain path after sqlite:///, without parameters")
         return url
+
+    @field_validator("database_read_url")
+    @classmethod
+    def _read_url(cls, url: str | None) -> str | None:
+        if url and not url.startswith(POSTGRESQL):
+            raise ValueError("must be postgresql://…; only PostgreSQL has replicas to read from")
+        return url or None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.database_read_url and self.database_path:
+            raise ValueError("DATABASE_READ_URL needs a DATABASE_URL of PostgreSQL, which its replicas follow")
+        return self
 
     @field_validator("timezone")
     @classmethod
@@ -85,9 +106,14 @@ class Settings(BaseSettings):
         return level.lower() if isinstance(level, str) else level
 
     @property
-    def database_path(self) -> Path:
-        """The SQLite file."""
-        return Path(self.database_url.removeprefix(SQLITE))
+    def database_path(self) -> Path | None:
+        """The SQLite file, if the database is one."""
+        return sqlite_path(self.database_url)
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the server keeps files of its own: beside the database, if that is a file."""
+        return self.database_path.absolute().parent if self.database_path else user_data_path("netsessions")
 
     @property
     def zone(self) -> ZoneInfo:
@@ -129,7 +155,7 @@ def _read(given: dict[str, Any], flags: tuple[str, ...]) -> Settings:
     except ValidationError as refused:
         # Only the reason is shown: the input may be the token.
         error = refused.errors(include_input=False, include_url=False)[0]
-        name = str(error["loc"][0])
+        name = str(error["loc"][0]) if error["loc"] else "database_read_url"
         flag = f" ({_flag(name)})" if name in flags else ""
         reason = error["msg"].removeprefix("Value error, ")
         raise click.UsageError(f"{name.upper()}{flag}: {reason}.") from None
@@ -142,7 +168,7 @@ def token_for(settings: Settings) -> tuple[str, Path | None]:
     """
     if settings.api_token is not None:
         return settings.api_token.get_secret_value(), None
-    kept = settings.database_path.absolute().parent / "api_token"
+    kept = settings.data_folder / "api_token"
     kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         # Exclusive, with its mode from the first moment: nobody reads it in between, and no start replaces it.

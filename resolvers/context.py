@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from resolvers.clock import Clock
-from storage.sqlite import Store
+from storage.store import Store
 
 
 def _nobody(_: int) -> None:

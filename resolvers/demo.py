@@ -7,9 +7,8 @@ from typing import Any
 
 from resolvers.context import Context
 from resolvers.sessions import new_ids
-from storage import changes
 from storage.sessions import any_session
-from storage.sqlite import Transaction
+from storage.store import Transaction
 from storage.tables import DAY, HOUR, MISSING
 
 DEVICES, DAYS = 50, 90
@@ -90,13 +89,13 @@ async def make_demo(context: Context) -> Made:
     devices, stays = _network(context.clock.now() // HOUR * HOUR)
     rows = [stay | {"id": i} for stay, i in zip(stays, new_ids(context.clock, len(stays)), strict=True)]
 
-    def change(transaction: Transaction) -> None:
-        if transaction.fetch(any_session(), {}):
+    async def change(transaction: Transaction) -> None:
+        if await transaction.fetch(any_session(), {}):
             raise NotEmptyError
-        transaction.execute_many(changes.name_device(), devices)
-        transaction.execute_many(changes.insert_session(), rows)
+        await transaction.name(devices)
+        await transaction.record(rows)
 
-    await context.store.write(change)
+    await context.store.write(change, alone=True)
     context.on_written(len(rows))
     ends = [row[name] for row in rows for name in ("connection_event", "disconnection_event")]
     return Made(

@@ -13,7 +13,7 @@ from storage import changes
 from storage import devices as ask
 from storage.clauses import like, search_for
 from storage.devices import DeviceRow
-from storage.sqlite import Transaction
+from storage.store import Transaction
 
 
 class Sighting(NamedTuple):
@@ -76,11 +76,11 @@ async def name(context: Context, names: DeviceNames) -> DeviceRow:
     """Names a device; a null takes a name or owner away, one that is not set stays. Raises NotFoundError."""
     given = {column: getattr(names, column) for column in sorted(names.model_fields_set - {"mac"})}
 
-    def change(transaction: Transaction) -> list[tuple[Any, ...]]:
+    async def change(transaction: Transaction) -> list[Any]:
         if given:
-            transaction.execute(changes.update_device(*given), given | {"of": names.mac})
-        named = transaction.fetch(ask.named(), {"macs": json.dumps([names.mac])})
-        transaction.execute(changes.delete_bare_device(), {"mac": names.mac})
+            await transaction.execute(changes.update_device(*given), given | {"of": names.mac})
+        named = await transaction.fetch(ask.named(), {"macs": json.dumps([names.mac])})
+        await transaction.execute(changes.delete_bare_device(), {"mac": names.mac})
         return named
 
     rows = await context.store.write(change)

@@ -10,7 +10,7 @@ from resolvers.sessions import latest
 from storage import events as ask
 from storage.clauses import like, search_for
 from storage.events import EventRow, Sort
-from storage.sqlite import Parameters
+from storage.store import Parameters
 
 
 class Totals(NamedTuple):

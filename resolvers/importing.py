@@ -21,7 +21,7 @@ from storage import changes, netalertx
 from storage.devices import named
 from storage.netalertx import Source, SourceDevice, SourceSession, Value
 from storage.sessions import stays
-from storage.sqlite import Transaction
+from storage.store import Transaction
 from storage.tables import MISSING
 
 T = TypeVar("T")
@@ -205,13 +205,15 @@ class _Import:
         self._clock = clock
         self._report = report
         self._zone = zone
-        self._macs: set[str] = set()
         self._fresh: list[dict[str, Any]] = []
         self._seen = _Seen()
-        for mac, starts_at, ip in transaction.each(stays(), {}):
+
+    async def look(self) -> None:
+        """Notes what the store holds."""
+        async for mac, starts_at, ip in self._transaction.each(stays(), {}):
             self._seen.add(mac, starts_at, ip)
 
-    def session(self, row: SourceSession) -> None:
+    async def session(self, row: SourceSession) -> None:
         report = self._report
         report.read += 1
         try:
@@ -222,28 +224,28 @@ class _Import:
         if not self._seen.add(given["mac"], given["starts_at"], given["ip"]):
             self._fresh.append(given)
             if len(self._fresh) == STEP:
-                self.write()
+                await self.write()
             return
         # It may be another look at a stay that is there: what comes before it must be, too.
-        self.write()
+        await self.write()
         started, ended = given["connected_at"] is not None, given["disconnection_event"] is not None
-        if started and not ended and self._transaction.fetch(netalertx.ended_stay(), given):
+        if started and not ended and await self._transaction.fetch(netalertx.ended_stay(), given):
             report.already_there += 1
-        elif started and ended and self._end(given):
+        elif started and ended and await self._end(given):
             report.completed += 1
-        elif self._insert(given):
+        elif await self._insert(given):
             self._count(given)
         else:
             report.already_there += 1
 
-    def write(self) -> None:
+    async def write(self) -> None:
         """Stores the new stays that were gathered."""
         fresh, self._fresh = self._fresh, []
         for given, identity in zip(fresh, new_ids(self._clock, len(fresh)), strict=True):
             given["id"] = identity
             self._count(given)
-        self._transaction.execute_many(changes.insert_device(), self._devices(fresh))
-        self._transaction.execute_many(changes.insert_session(), fresh)
+        if fresh:
+            await self._transaction.record(fresh)
 
     def _count(self, given: dict[str, Any]) -> None:
         report = self._report
@@ -252,33 +254,27 @@ class _Import:
         report.missing_connection += given["connected_at"] is None
         report.missing_disconnection += given["disconnection_event"] == MISSING
 
-    def _end(self, given: dict[str, Any]) -> int:
+    async def _end(self, given: dict[str, Any]) -> int:
         stay = {"of": given["mac"], "began": given["starts_at"], "at": given["ip"]}
-        return self._transaction.execute(changes.end_session(), given | stay)
+        return await self._transaction.execute(changes.end_session(), given | stay)
 
-    def _insert(self, given: dict[str, Any]) -> int:
-        self._transaction.execute_many(changes.insert_device(), self._devices([given]))
+    async def _insert(self, given: dict[str, Any]) -> int:
+        await self._transaction.execute(changes.insert_device(), given)
         (identity,) = new_ids(self._clock, 1)
-        return self._transaction.execute(changes.insert_new_session(), given | {"id": identity})
+        return await self._transaction.execute(changes.insert_new_session(), given | {"id": identity})
 
-    def _devices(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Those of the rows' devices that were not met before."""
-        new = {given["mac"] for given in rows} - self._macs
-        self._macs |= new
-        return [{"mac": mac} for mac in new]
-
-    def device(self, row: SourceDevice) -> None:
+    async def device(self, row: SourceDevice) -> None:
         try:
             mac = _parsed(row.mac, parse_mac, "no MAC address")
             name, owner = _name(row.name, "unreadable name"), _name(row.owner, "unreadable owner")
         except RefusedError as refused:
             self._report.devices_refused.setdefault(refused.reason, Refusals()).add(row.rowid, refused.value)
             return
-        known = self._transaction.fetch(named(), {"macs": json.dumps([mac])})
+        known = await self._transaction.fetch(named(), {"macs": json.dumps([mac])})
         _, known_name, known_owner = known[0] if known else (mac, None, None)
         if (name and known_name is None) or (owner and known_owner is None):
             given = {"of": mac, "mac": mac, "name": name, "owner": owner}
-            self._transaction.execute(changes.fill_device() if known else changes.name_device(), given)
+            await self._transaction.execute(changes.fill_device() if known else changes.name_device(), given)
             self._report.devices_named += 1
 
 
@@ -299,15 +295,17 @@ async def import_file(
     """
     with netalertx.opened(path) as source:
         meant = (zone or context.clock.zone) if source.local_time else UTC_ZONE
-        report = Report(meant.key, source.local_time)
         stopped = Event()
+        report = Report(meant.key, source.local_time)
 
-        def change(transaction: Transaction) -> None:
-            _take_over(source, _Import(transaction, context.clock, report, meant), report, stopped, progress)
+        async def change(transaction: Transaction) -> None:
+            nonlocal report
+            report = Report(meant.key, source.local_time)  # begun anew, it counts anew
+            await _take_over(source, _Import(transaction, context.clock, report, meant), report, stopped, progress)
             if dry_run:
                 raise _UndoneError
 
-        writing = asyncio.ensure_future(context.store.write(change))
+        writing = asyncio.ensure_future(context.store.write(change, alone=True))
         try:
             await asyncio.shield(writing)
         except _UndoneError:
@@ -322,18 +320,19 @@ async def import_file(
     return report
 
 
-def _take_over(
+async def _take_over(
     source: Source, taken: _Import, report: Report, stopped: Event, progress: Callable[[int, int], None]
 ) -> None:
+    await taken.look()
     for row in source.sessions():
-        taken.session(row)
+        await taken.session(row)
         if report.read % STEP == 0:
             progress(report.read, source.count)
             if stopped.is_set():
                 raise _UndoneError
-    taken.write()
+    await taken.write()
     for device in source.devices():
-        taken.device(device)
+        await taken.device(device)
     progress(report.read, source.count)
     if stopped.is_set():
         raise _UndoneError

@@ -17,8 +17,8 @@ from storage import sessions as ask
 from storage.clauses import like, search_for
 from storage.json import Selection
 from storage.sessions import SessionRow, SpannedRow
-from storage.sqlite import SHORT, Transaction
-from storage.tables import CONNECTED, MISSING
+from storage.store import Transaction
+from storage.tables import CONNECTED, MISSING, SHORT
 
 Order = Literal["NEWEST", "OLDEST", "LONGEST", "SHORTEST"]
 # The order key of each, and whether it falls.
@@ -71,11 +71,7 @@ async def create(context: Context, new: Sequence[NewSession]) -> list[tuple[str,
     """Records sessions, all or none; answers the MAC and id of each when they are durable."""
     rows = [_written(one, identity) for one, identity in zip(new, new_ids(context.clock, len(new)), strict=True)]
 
-    def change(transaction: Transaction) -> None:
-        transaction.execute_many(changes.insert_device(), [{"mac": mac} for mac in {row["mac"] for row in rows}])
-        transaction.execute_many(changes.insert_session(), rows)
-
-    await context.store.write(change)
+    await context.store.record(rows)
     context.on_written(len(rows))
     return [(row["mac"], row["id"]) for row in rows]
 
@@ -83,23 +79,17 @@ async def create(context: Context, new: Sequence[NewSession]) -> list[tuple[str,
 async def create_one(context: Context, new: NewSession) -> SessionRow:
     """Records a session; answers it when it is durable."""
     (identity,) = new_ids(context.clock, 1)
-
-    def change(transaction: Transaction) -> SessionRow:
-        transaction.execute(changes.insert_device(), {"mac": new.mac})
-        (row,) = transaction.fetch(changes.insert_one_session(), _written(new, identity))
-        return SessionRow._make(row)
-
-    row = await context.store.write(change)
+    row = await context.store.record_one(_written(new, identity))
     context.on_written(1)
-    return row
+    return SessionRow._make(row)
 
 
 async def delete(context: Context, mac: str) -> int:
     """Deletes all sessions of a device; answers how many there were."""
 
-    def change(transaction: Transaction) -> int:
-        deleted = transaction.execute(changes.delete_sessions(), {"mac": mac})
-        transaction.execute(changes.delete_bare_device(), {"mac": mac})
+    async def change(transaction: Transaction) -> int:
+        deleted = await transaction.execute(changes.delete_sessions(), {"mac": mac})
+        await transaction.execute(changes.delete_bare_device(), {"mac": mac})
         return deleted
 
     return await context.store.write(change)
@@ -194,7 +184,7 @@ class Plan:
 
     async def json(self, selection: Selection) -> Slice[str] | None:
         """Each session as the JSON object of a selection; None where one of them cannot be written as such."""
-        question = ask.sessions_as_json(self._listing, selection)
+        question = ask.sessions_as_json(self._listing, selection, rejoined=self._store.rejoins)
         found = await self._store.fetch(question, self._parameters, short=self._listing.keyed)
         made = cut(self._page, found, itemgetter(0), lambda row: self._cursor((row[2], row[1])))
         return None if None in made.rows else made
@@ -231,7 +221,7 @@ def listing(query: ListQuery) -> SessionFilter:
 async def every(context: Context, query: ListQuery) -> AsyncIterator[list[SessionRow]]:
     """The documented list, newest first, in chunks."""
     conditions, parameters = _asked(context, listing(query))
-    parameters |= {"limit": -1 if query.limit is None else query.limit, "offset": query.offset}
+    parameters |= {"limit": 2**62 if query.limit is None else query.limit, "offset": query.offset}
     limited = query.limit is not None or query.offset > 0
     asked = ask.Listing(conditions, limited=limited, offset=limited)
     question = ask.sessions(asked)

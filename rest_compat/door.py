@@ -62,7 +62,7 @@ def rest_door(context: Context) -> ASGIApp:
 async def create(context: Context, request: Request) -> Response:
     """POST /create."""
     new = await requests.body(NewSession, request, context.clock)
-    await sessions.create(context, [new])
+    await sessions.create_one(context, new)
     return _done(sessions.created_message(new.mac))
 
 

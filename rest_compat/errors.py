@@ -13,8 +13,6 @@ from storage.errors import StoreUnavailableError
 
 log = logging.getLogger("netsessions")
 
-RETRY_AFTER = 5  # seconds; about as long as another process's write lock lasts
-
 # What to do about a status that the HTTP side of a request leads to, and its short name.
 _HTTP = {
     404: ("not_found", "There is nothing at this path; the paths are listed in the API's description."),
@@ -45,8 +43,8 @@ def translated(problem: Exception) -> Response:
             return failure(404, str(problem), "not_found")
         case StoreUnavailableError():
             log.warning("The store cannot be used: %s", problem)
-            message = "The store cannot be used at the moment and nothing was stored; try again later."
-            return failure(503, message, "unavailable", {"Retry-After": str(RETRY_AFTER)})
+            message = f"The store cannot be used at the moment. {problem.advice}"
+            return failure(503, message, "unavailable", {"Retry-After": str(problem.retry_after)})
         case HTTPException(status_code=status) if status in _HTTP:
             error, message = _HTTP[status]
             return failure(status, message, error, problem.headers)

@@ -16,10 +16,13 @@ from strawberry.types.graphql import OperationType
 from resolvers.context import Context
 from schema.build import build
 from schema.compiled import KnownQueries, plain
-from schema.errors import body, formatted
+from schema.errors import body, formatted, unavailable
 from schema.types import Request
+from storage.errors import StoreUnavailableError
 
 MAX_BODY = 8 * 1024 * 1024  # bytes: 10,000 sessions with everything said about each fit
+
+FAILED = "netsessions.failed"  # in a scope: the failure of the store that its request met
 
 _POST = OperationType.from_http("POST")
 
@@ -44,6 +47,7 @@ class GraphQLDoor(GraphQL[Request, None]):
                 response = await self._answer(request)
             else:
                 response = await self.run(HTTPRequest(scope, _replaying(content, receive)))
+                _tell(response, scope.get(FAILED))
         except HTTPException as refusal:
             response = body(refusal.reason, "BAD_USER_INPUT", refusal.status_code)
         await response(scope, receive, send)
@@ -58,12 +62,15 @@ class GraphQLDoor(GraphQL[Request, None]):
         result = await self.schema.execute(
             request.query, request.variables, context, None, request.operation_name, _POST
         )
-        return Response(self.encode_json(_shown(result)), media_type="application/json")
+        response = Response(self.encode_json(_shown(result)), media_type="application/json")
+        _tell(response, unavailable(result.errors))
+        return response
 
     async def get_context(self, request: Any, response: Any) -> Request:
         return Request(self._context)
 
     async def process_result(self, request: HTTPRequest, result: ExecutionResult) -> GraphQLHTTPResponse:
+        request.scope[FAILED] = unavailable(result.errors)
         return _shown(result)
 
     def decode_json(self, data: str | bytes) -> object:
@@ -74,6 +81,13 @@ class GraphQLDoor(GraphQL[Request, None]):
 
     def encode_json(self, data: object) -> bytes:
         return orjson.dumps(data)
+
+
+def _tell(response: Response, problem: StoreUnavailableError | None) -> None:
+    """Lets who looks at the status alone, a proxy or a client that tries again, know of a store that failed."""
+    if problem is not None:
+        response.status_code = 503
+        response.headers["Retry-After"] = str(problem.retry_after)
 
 
 def _shown(result: ExecutionResult) -> GraphQLHTTPResponse:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -41,11 +42,21 @@ def public_name(field: str) -> str:
     return ".".join(to_camel_case(part) for part in field.split("."))
 
 
-def formatted(error: GraphQLError) -> dict[str, Any]:
-    """An error as the client sees it, with `extensions.code`."""
+def unavailable(errors: Iterable[GraphQLError] | None) -> StoreUnavailableError | None:
+    """The first failure of the store among errors."""
+    return next((cause for cause in map(_cause, errors or ()) if isinstance(cause, StoreUnavailableError)), None)
+
+
+def _cause(error: GraphQLError) -> Exception | None:
     cause = error.original_error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
+    return cause
+
+
+def formatted(error: GraphQLError) -> dict[str, Any]:
+    """An error as the client sees it, with `extensions.code`."""
+    cause = _cause(error)
     answer: dict[str, Any] = dict(error.formatted)
     extensions: dict[str, Any] = dict(error.extensions or {})
     match cause:
@@ -54,7 +65,7 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
         case NotFoundError():
             extensions["code"] = "NOT_FOUND"
         case StoreUnavailableError():
-            answer["message"] = "The store cannot be used now; nothing of this was stored. Try again."
+            answer["message"] = f"The store cannot be used at the moment. {cause.advice}"
             extensions["code"] = "INTERNAL_SERVER_ERROR"
             log.error("store unavailable: %s", cause)
         case RecursionError():

@@ -3,7 +3,8 @@
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Delete, Insert, Update, delete, exists, func, insert, literal_column, select, update
+from sqlalchemy import Delete, Insert, Update, delete, exists, func, literal_column, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from storage.clauses import COLUMNS, number, of_classes, text
@@ -29,6 +30,12 @@ def insert_one_session() -> ReturningInsert[Any]:
 
 
 @cache
+def insert_unknown_session() -> Insert:
+    """The same, unless its id is there already."""
+    return insert(SESSIONS).values({name: _parameter(name) for name in WRITTEN}).on_conflict_do_nothing()
+
+
+@cache
 def insert_new_session() -> Insert:
     """The same, unless the store already holds this stay: the same device and address at the same two ends."""
     known = exists(literal_column("1")).where(
@@ -45,16 +52,13 @@ def insert_new_session() -> Insert:
 @cache
 def insert_device() -> Insert:
     """A device row for `mac`, unless there is one: every session's device has a row."""
-    known = exists(literal_column("1")).where(device.mac == text("mac"))
-    return insert(DEVICES).from_select(("mac",), select(text("mac")).where(~known))
+    return insert(DEVICES).values(mac=text("mac")).on_conflict_do_nothing()
 
 
 @cache
 def name_device() -> Insert:
     """A device row for `mac` with `name` and `owner`, unless there is one."""
-    known = exists(literal_column("1")).where(device.mac == text("mac"))
-    columns = ("mac", "name", "owner")
-    return insert(DEVICES).from_select(columns, select(*map(text, columns)).where(~known))
+    return insert(DEVICES).values({name: text(name) for name in ("mac", "name", "owner")}).on_conflict_do_nothing()
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     Select,
     Text,
@@ -46,9 +47,43 @@ COLUMNS = (
 ROW_ADDRESS: ColumnElement[int] = literal_column("session.rowid", BigInteger)
 
 
-def members(name: str) -> Select[tuple[str]]:
-    """The strings of the parameter, a JSON array: one parameter however long the list is."""
-    return select(func.json_each(text(name)).table_valued("value").c.value)
+class members(FunctionElement[str]):  # noqa: N801
+    """The strings of a parameter, a JSON array: one parameter however long the list is."""
+
+    inherit_cache = True
+
+
+@compiles(members, "sqlite")
+def _members_sqlite(element: members, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"(SELECT value FROM json_each({compiler.process(element.clauses, **kw)}))"  # noqa: S608, a place for it
+
+
+@compiles(members, "postgresql")
+def _members_postgresql(element: members, compiler: SQLCompiler, **kw: Any) -> str:
+    # An array, made once: a subquery would be joined, and the planner would guess how long it is.
+    return f"ANY (ARRAY(SELECT json_array_elements_text(CAST({compiler.process(element.clauses, **kw)} AS json))))"
+
+
+def among(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+    """Whether the column is one of the strings of the parameter, a JSON array."""
+    return _Among(column, members(text(name)))
+
+
+class _Among(FunctionElement[bool]):
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_Among, "sqlite")
+def _among_sqlite(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, found = element.clauses
+    return f"{compiler.process(column, **kw)} IN {compiler.process(found, **kw)}"
+
+
+@compiles(_Among, "postgresql")
+def _among_postgresql(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, found = element.clauses
+    return f"{compiler.process(column, **kw)} = {compiler.process(found, **kw)}"
 
 
 class ip_order(FunctionElement[str]):  # noqa: N801
@@ -61,6 +96,49 @@ class ip_order(FunctionElement[str]):  # noqa: N801
 @compiles(ip_order, "sqlite")
 def _ip_order_sqlite(element: ip_order, compiler: SQLCompiler, **kw: Any) -> str:
     return f"ip_order({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(ip_order, "postgresql")
+def _ip_order_postgresql(element: ip_order, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **kw)} AS inet)"
+
+
+class fold(FunctionElement[str]):  # noqa: N801
+    """A text without its case: Python's `str.casefold`, or what comes nearest to it."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(fold, "sqlite")
+def _fold_sqlite(element: fold, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"fold({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(fold, "postgresql")
+def _fold_postgresql(element: fold, compiler: SQLCompiler, **kw: Any) -> str:
+    # Of the letters that fold to two, the one that people write; `casefold` is in PostgreSQL 18 alone.
+    text = compiler.process(element.clauses, **kw)
+    return f"""replace(lower({text} COLLATE "default"), 'ß', 'ss') COLLATE "C\""""
+
+
+class _Contains(FunctionElement[bool]):
+    """Whether a text contains another, written as a pattern; in any case of ASCII letters."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_Contains, "sqlite")
+def _contains_sqlite(element: _Contains, compiler: SQLCompiler, **kw: Any) -> str:
+    column, pattern = element.clauses
+    return f"{compiler.process(column, **kw)} LIKE {compiler.process(pattern, **kw)} ESCAPE '\\'"
+
+
+@compiles(_Contains, "postgresql")
+def _contains_postgresql(element: _Contains, compiler: SQLCompiler, **kw: Any) -> str:
+    column, pattern = element.clauses
+    return f"{compiler.process(column, **kw)} ILIKE {compiler.process(pattern, **kw)} ESCAPE '\\'"
 
 
 def number(name: str) -> ColumnElement[int]:
@@ -93,8 +171,8 @@ def search_for(needle: str) -> Search:
 
 def contains(columns: Sequence[Any], search: Search) -> ColumnElement[bool]:
     """Any of the columns contains the parameter `needle` (see `like`), in any case; `fold` is Python's `str.casefold`."""
-    fold = func.fold if search == "search_unicode" else (lambda column: column)
-    return or_(*(fold(column).like(text("needle"), escape="\\") for column in columns))
+    folded = fold if search == "search_unicode" else (lambda column: column)
+    return or_(*(_Contains(folded(column), text("needle")) for column in columns))
 
 
 def like(needle: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Select, func, select
 
-from storage.clauses import between, contains, in_order, known_end, members, number
+from storage.clauses import among, between, contains, in_order, known_end, number
 from storage.tables import DEVICES, OPEN, device, session
 
 Condition = Literal["connected", "disconnected", "search", "search_unicode"]
@@ -62,7 +62,7 @@ def count(conditions: frozenset[Condition]) -> Select[Any]:
 @cache
 def named() -> Select[Any]:
     """The devices of `macs` (a JSON array)."""
-    return select(*_DEVICE).where(device.mac.in_(members("macs")))
+    return select(*_DEVICE).where(among(device.mac, "macs"))
 
 
 @cache
@@ -75,6 +75,6 @@ def sightings() -> Select[Any]:
             func.max(known_end()),
             func.count().filter(session.span == OPEN),
         )
-        .where(session.mac.in_(members("macs")))
+        .where(among(session.mac, "macs"))
         .group_by(session.mac)
     )

@@ -4,6 +4,15 @@
 class StoreUnavailableError(Exception):
     """The database cannot be used now: locked for too long, full, or gone. Nothing of the refused call was stored."""
 
+    advice = "Nothing was stored; try again later."
+    retry_after = 5  # seconds; about as long as another process's write lock lasts, or a failover
+
+
+class OutcomeUnknownError(StoreUnavailableError):
+    """The database was lost while it committed: the call may or may not have been carried out."""
+
+    advice = "It may or may not have been carried out; look before you send it again."
+
 
 class StoreUnusableError(Exception):
     """The database cannot be opened at all: not a database, damaged, or made by a newer release."""

@@ -32,6 +32,7 @@ from storage.clauses import (
     counted,
     duration,
     ended_inside,
+    fold,
     in_order,
     ip_order,
     number,
@@ -187,9 +188,9 @@ def _sorted_by(row: Any, sort: Sort) -> ColumnElement[Any]:
         case "order":
             return row.key
         case "name":
-            return func.fold(device.name)
+            return fold(device.name)
         case "owner":
-            return func.fold(device.owner)
+            return fold(device.owner)
         case "duration":
             return duration(row)
         case "ip":
@@ -198,6 +199,13 @@ def _sorted_by(row: Any, sort: Sort) -> ColumnElement[Any]:
             return row.state == CONNECTED
         case _:
             return getattr(row, sort)
+
+
+def _first(by: ColumnElement[Any], sort: Sort, *, descending: bool) -> ColumnElement[Any]:
+    """The order of a column, nothing counting as less than anything on every database."""
+    if sort == "order":
+        return by.desc() if descending else by.asc()
+    return by.desc().nulls_last() if descending else by.asc().nulls_first()
 
 
 def _searched(row: Any, statement: Select[Any], search: Search | None) -> Select[Any]:
@@ -228,7 +236,7 @@ def table(kind: Kind, sort: Sort, *, descending: bool, search: Search | None, li
     )
     by = _sorted_by(row, sort)
     statement = _searched(row, statement, search).order_by(
-        by.desc() if descending else by.asc(), row.key.desc(), row.id.desc(), row.side.desc()
+        _first(by, sort, descending=descending), row.key.desc(), row.id.desc(), row.side.desc()
     )
     return statement.limit(number("limit")).offset(number("offset")) if limited else statement
 

@@ -14,6 +14,7 @@ from sqlalchemy.sql.selectable import GenerativeSelect
 from storage.clauses import (
     COLUMNS,
     ROW_ADDRESS,
+    among,
     between,
     constant,
     contains,
@@ -21,7 +22,6 @@ from storage.clauses import (
     duration,
     in_order,
     known_end,
-    members,
     number,
     of_classes,
     overlapping,
@@ -72,7 +72,7 @@ def _condition(name: Condition, n: int | None) -> ColumnElement[bool]:
         case "mac":
             return session.mac == text("mac")
         case "macs" | "ips" | "states":
-            return session[name[:-1]].in_(members(name))
+            return among(session[name[:-1]], name)
         case "started_since":
             return session.starts_at >= number("started_since")
         case "ended_until":
@@ -149,14 +149,19 @@ def sessions(listing: Listing) -> GenerativeSelect:
 
 
 @lru_cache(SHAPES)
-def sessions_as_json(listing: Listing, selection: Selection) -> Select[Any]:
+def sessions_as_json(listing: Listing, selection: Selection, *, rejoined: bool) -> Select[Any]:
     """The same sessions, each as the JSON object of a selection, then its id and its order key.
 
-    First the places of the rows, in order, then what is selected of each: so the selection is written once, not once a class.
+    First the rows, in order, then what is selected of each: so the selection is written once, not once a class. Rejoined,
+    only the places of the rows are carried along.
     """
-    found = _listed((ROW_ADDRESS.label("address"), session.id), listing).subquery("found")
-    rows = found.join(SESSIONS, found.c.address == ROW_ADDRESS)
-    made = select(as_json(selection).label("json"), found.c.id, found.c.key).select_from(rows)
+    if rejoined:
+        found = _listed((ROW_ADDRESS.label("address"), session.id), listing).subquery("found")
+        rows = found.join(SESSIONS, found.c.address == ROW_ADDRESS)
+        made = select(as_json(selection, session).label("json"), found.c.id, found.c.key).select_from(rows)
+    else:
+        found = _listed(COLUMNS, listing).subquery("found")
+        made = select(as_json(selection, found.c).label("json"), found.c.id, found.c.key)
     return in_order(made, ("found.key", "found.id"), falls=listing.descending != listing.backward)
 
 

@@ -3,28 +3,30 @@
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import lru_cache
 from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import apsw
 from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.sql.elements import CompilerElement
 
+from storage import changes
 from storage.errors import StoreUnavailableError
+from storage.store import Change, Parameters
+from storage.store import Transaction as StoreTransaction
+from storage.tables import SHORT
 
-Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
 T = TypeVar("T")
 
 READERS = 4
 GROUP = 512  # writes in one commit at most: bounds how long the first of them waits for the last
-SHORT = 1024  # rows that are read on the event loop: about two milliseconds
 CHUNK = 1000  # rows a stream holds at a time
 BUSY_MS = 30_000  # how long to wait for another process's write lock
 STATEMENTS = 512  # compiled statements that are kept: a client can ask for lists in any number of shapes
@@ -79,32 +81,48 @@ class Transaction:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
 
-    def execute(self, change: CompilerElement, parameters: Parameters) -> int:
+    async def execute(self, change: CompilerElement, parameters: Parameters) -> int:
         """Carries out a named change; answers how many rows it touched."""
         self._connection.execute(*bound(change, parameters))
         return self._connection.changes()
 
-    def execute_many(self, change: CompilerElement, parameters: Iterable[Parameters]) -> int:
-        """Carries out a named change for each set of parameters; answers how many rows were touched in all."""
-        sql, constants = compiled(change)
-        before = self._connection.total_changes()
-        rows = ({**constants, **given} for given in parameters) if constants else parameters
-        self._connection.executemany(sql, rows)
-        return self._connection.total_changes() - before
-
-    def fetch(self, question: CompilerElement, parameters: Parameters) -> list[Row]:
+    async def fetch(self, question: CompilerElement, parameters: Parameters) -> list[Row]:
         """Answers a named question as this transaction sees it."""
-        return list(self.each(question, parameters))
+        return self._connection.execute(*bound(question, parameters)).fetchall()
 
-    def each(self, question: CompilerElement, parameters: Parameters) -> Iterator[Row]:
+    async def each(self, question: CompilerElement, parameters: Parameters) -> AsyncIterator[Row]:
         """The same, a row at a time."""
-        return self._connection.execute(*bound(question, parameters))
+        for row in self._connection.execute(*bound(question, parameters)):
+            yield row
+
+    async def record(self, rows: Sequence[Parameters], *, known: bool = False) -> None:
+        """Stores sessions and their devices; where told, leaves out ids that are there."""
+        self._many(changes.insert_device(), [{"mac": mac} for mac in {row["mac"] for row in rows}])
+        self._many(changes.insert_unknown_session() if known else changes.insert_session(), rows)
+
+    async def name(self, devices: Iterable[Parameters]) -> None:
+        """Stores devices with their names and owners, unless they are there."""
+        self._many(changes.name_device(), devices)
+
+    def _many(self, change: CompilerElement, parameters: Iterable[Parameters]) -> None:
+        sql, constants = compiled(change)
+        self._connection.executemany(sql, ({**constants, **row} for row in parameters) if constants else parameters)
+
+
+def _finish(change: Coroutine[Any, Any, T]) -> T:
+    """Runs a change to its end: none of what it waits for here takes time."""
+    try:
+        change.send(None)
+    except StopIteration as end:
+        return cast("T", end.value)
+    change.close()
+    raise RuntimeError("a change waits for nothing but its transaction")
 
 
 class _Write:
     """A change that waits for its commit, and the task that waits for it."""
 
-    def __init__(self, change: Callable[[Transaction], Any]) -> None:
+    def __init__(self, change: Change[Any]) -> None:
         self.change = change
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[Any] = self.loop.create_future()
@@ -131,7 +149,7 @@ class _Writer(threading.Thread):
         self._connection = connect(path, read_only=False)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
 
-    def submit(self, change: Callable[[Transaction], Any]) -> asyncio.Future[Any]:
+    def submit(self, change: Change[Any]) -> asyncio.Future[Any]:
         write = _Write(change)
         self._queue.put(write)
         return write.done
@@ -174,7 +192,7 @@ class _Writer(threading.Thread):
         """A change that fails is undone alone; only one that takes the transaction with it fails its group."""
         self._connection.execute("SAVEPOINT one")
         try:
-            write.result = write.change(Transaction(self._connection))
+            write.result = _finish(cast("Coroutine[Any, Any, Any]", write.change(Transaction(self._connection))))
         except Exception as cause:
             if not self._connection.in_transaction:
                 raise
@@ -204,6 +222,8 @@ async def _finished(function: Callable[..., T], *arguments: Any) -> T:
 
 class Store:
     """The sessions in one SQLite file. Opened and closed by whoever composes the program."""
+
+    rejoins = True
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -272,10 +292,27 @@ class Store:
             if connection not in self._idle:
                 connection.close()
 
-    async def write(self, change: Callable[[Transaction], T]) -> T:
-        """Carries out a change and answers its result when it is durable; a change that raises leaves nothing behind."""
+    async def write(self, change: Change[T], *, alone: bool = False) -> T:
+        """Carries out a change and answers its result when it is durable; a change that raises leaves nothing behind.
+
+        Here every change is alone: there is one writer, and one lock for those of other processes.
+        """
         result: T = await self._writer.submit(change)
         return result
+
+    async def record(self, rows: Sequence[Parameters]) -> None:
+        """Stores sessions and their devices, all or none; returns when they are durable."""
+        await self._writer.submit(lambda transaction: transaction.record(rows))
+
+    async def record_one(self, row: Parameters) -> Row:
+        """The same for one; answers it as the store has it."""
+
+        async def change(transaction: StoreTransaction) -> Row:
+            await transaction.execute(changes.insert_device(), row)
+            (stored,) = await transaction.fetch(changes.insert_one_session(), row)
+            return cast("Row", stored)
+
+        return await self.write(change)
 
 
 def _chunk(cursor: apsw.Cursor) -> list[Row]:

@@ -1,22 +1,56 @@
-"""A store of its own for each test, on a real file, and both doors over it."""
+"""A store of its own for each test, on each database, and both doors over it."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+import atexit
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.testclient import TestClient
 
 from resolvers.clock import Clock
 from resolvers.context import Context
 from schema.door import GraphQLDoor
 from storage.migrations import migrate
-from storage.sqlite import Store, connect
+from storage.sqlite import connect
+from storage.store import open_store, sqlite_path
+from tests import postgres
 
 NOW = "2025-08-20T12:00:00Z"
 MAC = "AA:BB:CC:DD:EE:FF"
+DATABASES = ("sqlite", "postgresql")
+T = TypeVar("T")
+Rows = list[tuple[Any, ...]]
+
+
+@cache
+def _portal() -> BlockingPortal:
+    """The event loop of all stores of this process: a connection to PostgreSQL belongs to one."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(start_blocking_portal())
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Carries out what stores and resolvers do, on their event loop."""
+
+    async def carried_out() -> T:
+        return await work
+
+    return _portal().call(carried_out)
+
+
+def client_of(app: Any) -> TestClient:
+    """A client of an app over a store."""
+    client = TestClient(app)
+    client.portal = _portal()
+    return client
 
 
 def at(text: str) -> int:
@@ -24,12 +58,37 @@ def at(text: str) -> int:
     return Clock(ZoneInfo("UTC")).parse(text)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """An empty, migrated database."""
-    file = tmp_path / "netsessions.db"
-    migrate(file)
-    return file
+def sql(url: str, statement: str) -> Rows:
+    """What a database answers to a statement, over a new connection."""
+    path = sqlite_path(url)
+    if path is not None:
+        # By the program's own SQLite: a second one in the process of an open store would undo the first one's locks.
+        with closing(connect(path, read_only=False)) as connection:
+            return connection.execute(statement).fetchall()
+
+    async def asked() -> Rows:
+        connection = await asyncpg.connect(url)
+        try:
+            return [tuple(row) for row in await connection.fetch(statement)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(asked())
+
+
+def new_database(kind: str, folder: Path) -> str:
+    """The address of an empty, migrated database."""
+    if kind == "postgresql":
+        return postgres.database(sql, migrate)
+    url = f"sqlite:///{folder / 'netsessions.db'}"
+    migrate(url)
+    return url
+
+
+@pytest.fixture(params=DATABASES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty, migrated database of each kind."""
+    return new_database(request.param, tmp_path)
 
 
 @pytest.fixture
@@ -38,11 +97,11 @@ def zone() -> str:
 
 
 @pytest.fixture
-def context(path: Path, zone: str) -> Iterator[Context]:
+def context(url: str, zone: str) -> Iterator[Context]:
     """What resolvers are handed; it is always noon of 20 August 2025."""
-    store = Store(path)
+    store = run(open_store(url))
     yield Context(store, Clock(ZoneInfo(zone), time=lambda: at(NOW)))
-    asyncio.run(store.close())
+    run(store.close())
 
 
 Ask = Callable[..., dict[str, Any]]
@@ -51,7 +110,7 @@ Ask = Callable[..., dict[str, Any]]
 @pytest.fixture
 def ask(context: Context) -> Ask:
     """Sends a GraphQL query and answers the body."""
-    client = TestClient(GraphQLDoor(context))
+    client = client_of(GraphQLDoor(context))
 
     def send(query: str, **variables: Any) -> dict[str, Any]:
         answer = client.post("/", json={"query": query, "variables": variables})
@@ -63,14 +122,6 @@ def ask(context: Context) -> Ask:
 
 
 @pytest.fixture
-def rows(path: Path) -> Callable[[], list[tuple[Any, ...]]]:
+def rows(url: str) -> Callable[[], Rows]:
     """What the session table holds, read over a new connection."""
-
-    def read() -> list[tuple[Any, ...]]:
-        # By the program's own SQLite: a second one in the process of an open store would undo the first one's locks.
-        connection = connect(path, read_only=True)
-        found = connection.execute("SELECT * FROM session ORDER BY mac, id").fetchall()
-        connection.close()
-        return found
-
-    return read
+    return lambda: sql(url, "SELECT * FROM session ORDER BY mac, id")

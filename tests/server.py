@@ -1,9 +1,7 @@
 """Starts the program as a user does, in a process of its own on a real socket."""
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,19 +11,9 @@ from pathlib import Path
 
 import httpx2 as httpx
 
+from tests.ports import free_port
+
 TOKEN = "a-token-for-tests"
-
-
-def free_port() -> int:
-    """A port that nobody listens on, below those that the system hands out to clients meanwhile."""
-    while True:
-        port = random.randrange(20_300, 32_000)
-        with socket.socket() as listener:
-            try:
-                listener.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
 
 
 class Server:

@@ -1,19 +1,15 @@
 """The GraphQL door answers as its schema promises."""
 
-import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
-from starlette.testclient import TestClient
 
 import schema
 from resolvers.context import Context
 from schema.door import GraphQLDoor
-from storage.sqlite import connect
-from tests.conftest import MAC, Ask
+from tests.conftest import MAC, Ask, client_of
 
 CREATE = """mutation($input: CreateSessionInput!) { createSession(input: $input) { message session {
     id mac ip state connectedAt disconnectedAt connectionEvent disconnectionEvent durationSeconds info } } }"""
@@ -288,21 +284,19 @@ def test_a_list_takes_the_same_few_statements_however_long_it_is(
     """No statement for each row: what the rows ask for is gathered."""
     for n in range(20):
         create(ask, mac=f"AA:BB:CC:DD:EE:{n:02X}", startTime="2025-08-19T10:00", endTime="2025-08-19T11:00")
-    asked: list[str] = []
+    asked: list[object] = []
+    fetch, stream = context.store.fetch, context.store.stream
 
-    def note(_: apsw.Cursor, sql: str, __: Any) -> bool:
-        asked.append(sql)
-        return True
+    async def counted(question: Any, parameters: Any, **how: Any) -> list[Any]:
+        asked.append(question)
+        return await fetch(question, parameters, **how)
 
-    def traced(path: Path, *, read_only: bool) -> apsw.Connection:
-        connection = connect(path, read_only=read_only)
-        connection.exec_trace = note
-        return connection
+    def counted_stream(question: Any, parameters: Any) -> AsyncGenerator[list[Any], None]:
+        asked.append(question)
+        return stream(question, parameters)
 
-    monkeypatch.setattr("storage.sqlite.connect", traced)
-    # The store's readers have connected already; forgetting that, they connect anew, traced.
-    monkeypatch.setattr(context.store, "_local", threading.local())
-    monkeypatch.setattr(context.store._inline, "exec_trace", note)
+    monkeypatch.setattr(context.store, "fetch", counted)
+    monkeypatch.setattr(context.store, "stream", counted_stream)
     assert "errors" not in ask(query)
     assert len(asked) == statements, asked
 
@@ -328,7 +322,7 @@ def test_a_query_too_complex_is_refused_as_such(ask: Ask, query: str) -> None:
 )  # fmt: skip
 def test_every_mistake_carries_a_code(context: Context, query: str) -> None:
     """A client can tell its own mistake from the server's, without a traceback in sight."""
-    answer = TestClient(GraphQLDoor(context)).post("/", json={"query": query})
+    answer = client_of(GraphQLDoor(context)).post("/", json={"query": query})
     assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
     assert "Traceback" not in answer.text
 
@@ -342,7 +336,7 @@ def test_the_cause_of_a_failure_stays_in_the_log(
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(type(context.store), "fetch", fail)
-    answer = TestClient(GraphQLDoor(context)).post("/", json={"query": "{ sessions { nodes { id } } }"})
+    answer = client_of(GraphQLDoor(context)).post("/", json={"query": "{ sessions { nodes { id } } }"})
     assert answer.json()["errors"][0]["extensions"] == {"code": "INTERNAL_SERVER_ERROR"}
     assert "secret" not in answer.text
     assert "secret detail" in caplog.text
@@ -352,7 +346,7 @@ def test_the_cause_of_a_failure_stays_in_the_log(
 def test_a_body_that_is_no_request_is_refused_with_a_code(context: Context, body: str) -> None:
     """Whatever JSON it is, or is not."""
     headers = {"Content-Type": "application/json"}
-    answer = TestClient(GraphQLDoor(context)).post("/", content=body, headers=headers)
+    answer = client_of(GraphQLDoor(context)).post("/", content=body, headers=headers)
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 

@@ -1,6 +1,5 @@
 """What NetAlertX or Pi.Alert recorded comes in whole, once, and their file stays as it was."""
 
-import asyncio
 import hashlib
 import shutil
 import sqlite3
@@ -24,8 +23,9 @@ from resolvers.demo import NotEmptyError, make_demo
 from resolvers.importing import Report, _instant, _usual, import_file
 from storage.migrations import migrate
 from storage.netalertx import SourceError
-from storage.sqlite import Store, connect
-from tests.conftest import NOW, at
+from storage.store import open_store
+from tests.conftest import DATABASES, NOW, at, new_database, sql
+from tests.conftest import run as run_
 
 Rows = Callable[[], list[tuple[Any, ...]]]
 
@@ -79,7 +79,7 @@ def write(
 
 def take(context: Context, file: Path, zone: str | None = None, *, dry_run: bool = False) -> Report:
     """Imports; every row that was read must be accounted for."""
-    report = asyncio.run(
+    report = run_(
         import_file(context, file, ZoneInfo(zone) if zone else None, dry_run=dry_run, progress=lambda _, __: None)
     )
     assert report.read == report.imported + report.completed + report.already_there + report.refused_count
@@ -90,19 +90,18 @@ def without_ids(rows: list[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
     return {(row[0], *row[2:8]) for row in rows}
 
 
-def device_rows(path: Path) -> list[tuple[Any, ...]]:
-    with closing(connect(path, read_only=True)) as connection:
-        return connection.execute("SELECT mac, name, owner FROM device ORDER BY mac").fetchall()
+def device_rows(url: str) -> list[tuple[Any, ...]]:
+    return sql(url, "SELECT mac, name, owner FROM device ORDER BY mac")
 
 
-def run(path: Path, command: click.Command, *arguments: str) -> Result:
+def run(url: str, command: click.Command, *arguments: str) -> Result:
     """The command as a user calls it."""
-    return CliRunner().invoke(command, arguments, env={"DATABASE_URL": f"sqlite:///{path}", "TIMEZONE": "UTC"})
+    return CliRunner().invoke(command, arguments, env={"DATABASE_URL": url, "TIMEZONE": "UTC"})
 
 
 @pytest.mark.parametrize(("columns", "devices"), GENERATIONS, ids=["first", "second", "pi-alert"])
 def test_every_generation_gives_the_same_sessions(
-    context: Context, path: Path, rows: Rows, tmp_path: Path, columns: str, devices: str
+    context: Context, url: str, rows: Rows, tmp_path: Path, columns: str, devices: str
 ) -> None:
     """The same stays come in from each kind of file, with the meaning of their open and missing ends."""
     report = take(context, write(tmp_path / "source.db", EVERY_KIND, columns=columns, devices=devices))
@@ -115,7 +114,7 @@ def test_every_generation_gives_the_same_sessions(
     }
     assert (report.imported, report.connected, report.missing_connection, report.missing_disconnection) == (4, 1, 1, 1)
     assert report.devices_named == 2
-    assert device_rows(path) == [(mac_a, "Phone", "Ada"), (mac_b, None, None), (mac_c, "1234", None)]
+    assert device_rows(url) == [(mac_a, "Phone", "Ada"), (mac_b, None, None), (mac_c, "1234", None)]
 
 
 @pytest.mark.parametrize(
@@ -171,12 +170,11 @@ def test_a_later_look_ends_an_open_stay(context: Context, rows: Rows, tmp_path: 
     assert rows() == [row]
 
 
-def test_a_name_that_a_person_gave_stays(context: Context, path: Path, tmp_path: Path) -> None:
+def test_a_name_that_a_person_gave_stays(context: Context, url: str, tmp_path: Path) -> None:
     """An import fills in what has no name or owner yet, and changes none."""
-    with closing(connect(path, read_only=False)) as connection:
-        connection.execute("INSERT INTO device VALUES (?, 'Mine', NULL), (?, 'Mine', 'Me')", (A.upper(), C.upper()))
+    sql(url, f"INSERT INTO device VALUES ('{A.upper()}', 'Mine', NULL), ('{C.upper()}', 'Mine', 'Me')")
     report = take(context, write(tmp_path / "source.db", []))
-    assert device_rows(path) == [(A.upper(), "Mine", "Ada"), (C.upper(), "Mine", "Me")]
+    assert device_rows(url) == [(A.upper(), "Mine", "Ada"), (C.upper(), "Mine", "Me")]
     assert report.devices_named == 1
 
 
@@ -283,22 +281,20 @@ def damaged(tmp_path: Path) -> Path:
     return source
 
 
-def test_a_damaged_file_leaves_nothing(path: Path, rows: Rows, tmp_path: Path) -> None:
+def test_a_damaged_file_leaves_nothing(url: str, rows: Rows, tmp_path: Path) -> None:
     """A file that breaks off in its middle is refused in one sentence, with all that came before."""
-    result = run(path, import_command, str(damaged(tmp_path)))
+    result = run(url, import_command, str(damaged(tmp_path)))
     assert result.exit_code == 1
     assert "malformed" in result.stderr
     assert rows() == []
-    assert device_rows(path) == []
+    assert device_rows(url) == []
 
 
 def test_damage_is_met_after_rows_were_taken(context: Context, tmp_path: Path) -> None:
     """The damaged file of the test above really breaks inside the change, after rows were carried out."""
     seen: list[int] = []
     with pytest.raises(SourceError):
-        asyncio.run(
-            import_file(context, damaged(tmp_path), None, dry_run=False, progress=lambda read, _: seen.append(read))
-        )
+        run_(import_file(context, damaged(tmp_path), None, dry_run=False, progress=lambda read, _: seen.append(read)))
     assert seen
 
 
@@ -337,10 +333,10 @@ def _no_table(file: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [_missing, _folder, _text, _empty, _cut, _truncated, _foreign, _no_table])
-def test_what_is_not_such_a_database_is_refused(path: Path, tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_what_is_not_such_a_database_is_refused(url: str, tmp_path: Path, make: Callable[[Path], None]) -> None:
     """One sentence that names the file, exit code 1, no traceback."""
     make(tmp_path / "source.db")
-    result = run(path, import_command, str(tmp_path / "source.db"))
+    result = run(url, import_command, str(tmp_path / "source.db"))
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert result.stdout == ""
@@ -350,14 +346,14 @@ def test_what_is_not_such_a_database_is_refused(path: Path, tmp_path: Path, make
     assert "\n" not in sentence
 
 
-def test_a_dry_run_leaves_nothing(path: Path, rows: Rows, tmp_path: Path) -> None:
+def test_a_dry_run_leaves_nothing(url: str, rows: Rows, tmp_path: Path) -> None:
     """It reports what an import would do, and does nothing."""
     source = write(tmp_path / "source.db", [*EVERY_KIND, ("Internet", *COMPLETE[1:])])
-    dry = run(path, import_command, "--dry-run", str(source))
+    dry = run(url, import_command, "--dry-run", str(source))
     assert dry.exit_code == 0, dry.stderr
     assert rows() == []
-    assert device_rows(path) == []
-    wet = run(path, import_command, str(source))
+    assert device_rows(url) == []
+    wet = run(url, import_command, str(source))
     assert dry.stdout.replace("This was a dry run: nothing was stored.\n", "") == wet.stdout
     assert dry.stdout != wet.stdout
     assert len(rows()) == 4
@@ -367,7 +363,7 @@ def test_the_command_prints_the_reconciliation(tmp_path: Path) -> None:
     """Every row that was read is accounted for in print; a folder that is not there yet is made for its owner alone."""
     source = write(tmp_path / "source.db", [*EVERY_KIND, ("Internet", *COMPLETE[1:])])
     path = tmp_path / "new" / "netsessions.db"
-    result = run(path, import_command, "--timezone", "Europe/Berlin", str(source))
+    result = run(f"sqlite:///{path}", import_command, "--timezone", "Europe/Berlin", str(source))
     assert result.exit_code == 0, result.stderr
     words = " ".join(result.stdout.split())
     assert "Sessions read: 5 imported 4 still connected 1 connection missing 1 disconnection missing 1" in words
@@ -376,16 +372,16 @@ def test_the_command_prints_the_reconciliation(tmp_path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_an_unknown_zone_is_refused(path: Path, tmp_path: Path) -> None:
+def test_an_unknown_zone_is_refused(url: str, tmp_path: Path) -> None:
     """A zone that does not exist is a mistake of usage."""
-    result = run(path, import_command, "--timezone", "Mars/Olympus", str(write(tmp_path / "source.db", [])))
+    result = run(url, import_command, "--timezone", "Mars/Olympus", str(write(tmp_path / "source.db", [])))
     assert result.exit_code == 2
     assert "Mars/Olympus" in result.stderr
 
 
 def test_the_demo_shows_every_state_and_event(context: Context, rows: Rows) -> None:
     """Fifty devices over ninety days up to now, each state and each type of event among their sessions."""
-    made = asyncio.run(make_demo(context))
+    made = run_(make_demo(context))
     found = rows()
     assert made.sessions == len(found) > 1000
     assert len({row[0] for row in found}) == made.devices == 50
@@ -407,44 +403,45 @@ def test_the_demo_shows_every_state_and_event(context: Context, rows: Rows) -> N
 
 def test_the_demo_is_the_same_within_the_hour(context: Context, rows: Rows, tmp_path: Path) -> None:
     """Made again elsewhere half an hour later, it has the same sessions."""
-    other = tmp_path / "other.db"
+    other = f"sqlite:///{tmp_path / 'other.db'}"
     migrate(other)
 
     async def again() -> Any:
-        store = Store(other)
+        store = await open_store(other)
         try:
             clock = Clock(ZoneInfo("UTC"), time=lambda: at("2025-08-20T12:30:00Z"))
             return await make_demo(replace(context, store=store, clock=clock))
         finally:
             await store.close()
 
-    assert asyncio.run(make_demo(context)) == asyncio.run(again())
-    with closing(sqlite3.connect(other)) as connection:
-        assert without_ids(connection.execute("SELECT * FROM session").fetchall()) == without_ids(rows())
+    assert run_(make_demo(context)) == run_(again())
+    assert without_ids(sql(other, "SELECT * FROM session")) == without_ids(rows())
 
 
-def test_the_demo_refuses_a_store_with_sessions(context: Context, path: Path, rows: Rows, tmp_path: Path) -> None:
+def test_the_demo_refuses_a_store_with_sessions(context: Context, url: str, rows: Rows, tmp_path: Path) -> None:
     """Invented sessions are not mixed with recorded ones: one sentence, exit code 1, nothing stored."""
     take(context, write(tmp_path / "source.db", [COMPLETE]))
     before = rows()
     with pytest.raises(NotEmptyError):
-        asyncio.run(make_demo(context))
-    result = run(path, demo_command)
+        run_(make_demo(context))
+    result = run(url, demo_command)
     assert result.exit_code == 1
     assert "holds sessions already" in result.stderr
     assert rows() == before
 
 
-def test_the_demo_command_prints_what_it_made(tmp_path: Path, path: Path, rows: Rows) -> None:
+def test_the_demo_command_prints_what_it_made(tmp_path: Path, url: str, rows: Rows) -> None:
     """It says how many sessions of how many devices there are now."""
-    result = run(path, demo_command)
+    result = run(url, demo_command)
     assert result.exit_code == 0, result.stderr
     assert f"Made {len(rows()):,} sessions of 50 devices over the last 90 days" in result.stdout
 
 
-def test_the_store_itself_is_no_source(path: Path) -> None:
+def test_the_store_itself_is_no_source(tmp_path: Path) -> None:
     """It is refused before it is opened a second time."""
-    result = run(path, import_command, str(path))
+    path = tmp_path / "netsessions.db"
+    migrate(f"sqlite:///{path}")
+    result = run(f"sqlite:///{path}", import_command, str(path))
     assert result.exit_code == 1
     assert "is the store itself" in result.output
 
@@ -467,28 +464,38 @@ source_rows = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.fixture(scope="module", params=DATABASES)
+def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Two databases of one kind."""
+    return {name: new_database(request.param, tmp_path_factory.mktemp(name)) for name in ("batches", "each")}
+
+
+@settings(max_examples=40, deadline=None)
 @given(known=source_rows, rows=source_rows, step=st.sampled_from([1, 3, 1000]))
 def test_what_is_stored_in_batches_is_what_one_row_after_the_other_gives(
-    tmp_path_factory: pytest.TempPathFactory, known: list[tuple[Any, ...]], rows: list[tuple[Any, ...]], step: int
+    databases: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+    known: list[tuple[Any, ...]],
+    rows: list[tuple[Any, ...]],
+    step: int,
 ) -> None:
     """Repeated rows, later looks at an open stay, refusals: whatever a source holds, into an empty store or not."""
     folder = tmp_path_factory.mktemp("batches")
     first, second = write(folder / "known.db", known), write(folder / "rows.db", rows)
     outcomes = []
     for name in ("batches", "each"):
-        migrate(folder / name)
-        store = Store(folder / name)
+        url = databases[name]
+        sql(url, "DELETE FROM session")
+        sql(url, "DELETE FROM device")
+        store = run_(open_store(url))
         context = Context(store, Clock(ZoneInfo("Europe/Berlin"), time=lambda: at(NOW)))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("resolvers.importing.STEP", step)
             if name == "each":
                 patch.setattr("resolvers.importing._Seen.add", lambda *_: True)
             reports = [take(context, first), take(context, second)]
-        asyncio.run(store.close())
-        with closing(sqlite3.connect(folder / name)) as connection:
-            held = connection.execute("SELECT * FROM session").fetchall()
-            devices = connection.execute("SELECT * FROM device ORDER BY mac").fetchall()
+        run_(store.close())
+        held, devices = sql(url, "SELECT * FROM session"), device_rows(url)
         outcomes.append((reports, sorted(map(repr, (row[:1] + row[2:] for row in held))), devices))
     assert outcomes[0] == outcomes[1]
 

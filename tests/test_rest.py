@@ -1,6 +1,5 @@
 """The REST door answers as its document and the contract say."""
 
-import asyncio
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
@@ -25,8 +24,7 @@ from rest_compat.rows import duration
 from storage.errors import StoreUnavailableError
 from storage.events import EventRow
 from storage.sessions import SessionRow
-from storage.sqlite import Store
-from tests.conftest import MAC, at
+from tests.conftest import MAC, at, client_of, run
 
 EXAMPLE = {
     "mac": "AA:BB:CC:DD:EE:FF",
@@ -60,7 +58,7 @@ Rows = Callable[[], list[tuple[Any, ...]]]
 @pytest.fixture
 def client(context: Context) -> TestClient:
     """Speaks to the door where the program mounts it."""
-    return TestClient(Starlette(routes=[Mount("/sessions", rest_door(context))]))
+    return client_of(Starlette(routes=[Mount("/sessions", rest_door(context))]))
 
 
 def create(client: TestClient, **changed: Any) -> None:
@@ -465,7 +463,7 @@ def test_search_takes_its_text_literally_and_in_any_case(
     """`%` and `_` are themselves; umlauts match in the other case; the total stays that of everything."""
     _many(client)
     names = DeviceNames.model_validate({"mac": "00:00:00:00:00:00", "name": "Küche"}, context=context.clock)
-    asyncio.run(devices.name(context, names))
+    run(devices.name(context, names))
     body = get(client, "session-events", type="sessions", search=search, page="1", limit="1")
     assert (body["total"], body["recordsFiltered"]) == (4, found)
     assert len(body["data"]) == min(found, 1)
@@ -508,7 +506,7 @@ def test_datatables_rows_have_their_15_positions(client: TestClient, context: Co
     create(client, start_time="2025-08-19T10:00:00", end_time="2025-08-19T12:00:00")
     create(client, ip="2001:db8::1", start_time="2025-08-19T13:00:00", end_time=..., event_type_conn="New Device")
     names = DeviceNames.model_validate({"mac": MAC, "name": "Printer", "owner": "Ada"}, context=context.clock)
-    asyncio.run(devices.name(context, names))
+    run(devices.name(context, names))
     found = get(client, "session-events", format="datatables")["data"]
     assert found[0] == [
         "2025-08-19 13:00", "Printer", "Ada", "2025-08-19 13:00", "New Device", "2025-08-19 13:00", "...", "23h 0m",
@@ -525,7 +523,9 @@ PATHS = ["list", "calendar?start=2025-08-01&end=2025-08-02", "session-events", M
 
 
 @pytest.mark.parametrize("where", PATHS)
-def test_a_store_that_cannot_serve_is_503(client: TestClient, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+def test_a_store_that_cannot_serve_is_503(
+    client: TestClient, context: Context, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     """Before the answer begins, also where the answer is streamed."""
 
     async def fetch(*_: Any, **__: Any) -> Any:
@@ -535,22 +535,22 @@ def test_a_store_that_cannot_serve_is_503(client: TestClient, monkeypatch: pytes
         raise StoreUnavailableError("locked at /secret")
         yield []
 
-    monkeypatch.setattr(Store, "fetch", fetch)
-    monkeypatch.setattr(Store, "stream", stream)
+    monkeypatch.setattr(context.store, "fetch", fetch)
+    monkeypatch.setattr(context.store, "stream", stream)
     answer = client.get(f"/sessions/{where}")
     assert "secret" not in refused(answer, 503, "unavailable")
     assert answer.headers["retry-after"] == "5"
 
 
 def test_an_unforeseen_failure_is_500_and_its_cause_is_in_the_log(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: TestClient, context: Context, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The caller is told nothing of the inside."""
 
-    async def write(*_: Any) -> Any:
+    async def record_one(*_: Any) -> Any:
         raise KeyError("secret")
 
-    monkeypatch.setattr(Store, "write", write)
+    monkeypatch.setattr(context.store, "record_one", record_one)
     caplog.set_level("ERROR", "netsessions")
     assert "secret" not in refused(client.post("/sessions/create", json=EXAMPLE), 500, "internal")
     assert "secret" in caplog.text
@@ -559,7 +559,7 @@ def test_an_unforeseen_failure_is_500_and_its_cause_is_in_the_log(
 def test_a_long_list_comes_whole(client: TestClient, context: Context) -> None:
     """Chunk after chunk is one valid JSON document."""
     new = read(NewSession, EXAMPLE, context.clock)
-    asyncio.run(sessions.create(context, [new] * 2500))
+    run(sessions.create(context, [new] * 2500))
     assert get(client, "list")["sessions"] == [ROW] * 2500
     assert get(client, "session-events", period="1 month")["total"] == 5000
 

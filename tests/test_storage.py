@@ -3,12 +3,12 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable
 from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any, get_args
 
 import apsw
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -16,14 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import CreateTable
 from sqlmodel import SQLModel
 
-from storage import changes, events, sessions
+from storage import events, sessions
 from storage.errors import StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate
-from storage.sqlite import SHORT, Store, Transaction, connect
-from storage.tables import DAY, HOUR, MISSING
+from storage.sqlite import connect
+from storage.store import Change, Store, Transaction, open_store, sqlite_path
+from storage.tables import DAY, HOUR, MISSING, SHORT
+from tests import postgres
+from tests.conftest import DATABASES, new_database, sql
 
 ROW: dict[str, Any] = {
     "mac": "AA:BB:CC:DD:EE:FF",
@@ -36,59 +40,70 @@ ROW: dict[str, Any] = {
 }
 
 
-def inserting(*identities: int, **changed: Any) -> Callable[[Transaction], int]:
+def inserting(*identities: int, **changed: Any) -> Change[None]:
     """A change that inserts sessions with these ids."""
-    return lambda transaction: transaction.execute_many(
-        changes.insert_session(), [ROW | changed | {"id": identity} for identity in identities]
-    )
+    return lambda transaction: transaction.record([ROW | changed | {"id": identity} for identity in identities])
 
 
-def held(path: Path) -> list[int]:
+def held(url: str) -> list[int]:
     """The ids that the table holds, read over a new connection."""
-    connection = connect(path, read_only=True)
-    ids = [row[0] for row in connection.execute("SELECT id FROM session ORDER BY id")]
-    connection.close()
-    return ids
+    return [row[0] for row in sql(url, "SELECT id FROM session ORDER BY id")]
 
 
-def test_a_write_that_fails_in_a_group_fails_alone(path: Path) -> None:
+def empty(url: str) -> None:
+    """Takes all sessions and devices away."""
+    sql(url, "DELETE FROM session")
+    sql(url, "DELETE FROM device")
+
+
+async def recorded(transaction: Transaction, rows: list[dict[str, Any]]) -> None:
+    """A change that records rows, if there are any."""
+    if rows:
+        await transaction.record(rows)
+
+
+CONSTRAINT = (apsw.ConstraintError, asyncpg.IntegrityConstraintViolationError)
+
+
+def test_a_write_that_fails_in_a_group_fails_alone(url: str) -> None:
     """Its neighbours in the same commit are stored, and nothing of its own is."""
 
     async def main() -> list[Any]:
-        store = Store(path)
+        store = await open_store(url)
         writes = [store.write(inserting(n, n) if n == 5 else inserting(n)) for n in range(10)]
         answers = await asyncio.gather(*writes, return_exceptions=True)
         await store.close()
         return answers
 
     answers = asyncio.run(main())
-    assert isinstance(answers.pop(5), apsw.ConstraintError)
-    assert answers == [1] * 9
-    assert held(path) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    assert isinstance(answers.pop(5), CONSTRAINT)
+    assert answers == [None] * 9
+    assert held(url) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
 
 
-def test_what_was_submitted_before_the_close_is_stored(path: Path) -> None:
+def test_what_was_submitted_before_the_close_is_stored(url: str) -> None:
     """Closing waits for the writes that were accepted."""
 
     async def main() -> None:
-        store = Store(path)
+        store = await open_store(url)
         writes = [asyncio.ensure_future(store.write(inserting(n))) for n in range(2000)]
         await asyncio.sleep(0)
         await store.close()
         await asyncio.gather(*writes)
 
     asyncio.run(main())
-    assert held(path) == list(range(2000))
+    assert held(url) == list(range(2000))
 
 
-def test_a_store_that_cannot_be_written_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_cannot_be_written_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process holds the write lock for too long, a write is refused whole, and the next one works."""
     monkeypatch.setattr("storage.sqlite.BUSY_MS", 50)
-    other = connect(path, read_only=False)
+    url = new_database("sqlite", tmp_path)
+    other = connect(tmp_path / "netsessions.db", read_only=False)
     other.execute("BEGIN IMMEDIATE")
 
     async def main() -> None:
-        store = Store(path)
+        store = await open_store(url)
         with pytest.raises(StoreUnavailableError, match="locked"):
             await store.write(inserting(1))
         assert await store.fetch(sessions.any_session(), {}) == []
@@ -98,10 +113,10 @@ def test_a_store_that_cannot_be_written_says_so(path: Path, monkeypatch: pytest.
 
     asyncio.run(main())
     other.close()
-    assert held(path) == [2]
+    assert held(url) == [2]
 
 
-def test_a_reader_who_goes_away_midway_harms_nothing(path: Path) -> None:
+def test_a_reader_who_goes_away_midway_harms_nothing(url: str) -> None:
     """Streams that are cancelled while the database works let go of it in order, and leave no file open."""
 
     async def consume(store: Store) -> None:
@@ -110,7 +125,7 @@ def test_a_reader_who_goes_away_midway_harms_nothing(path: Path) -> None:
                 pass
 
     async def main() -> None:
-        store = Store(path)
+        store = await open_store(url)
         await store.write(inserting(*range(5000)))
         files = []
         for attempt in range(40):
@@ -120,7 +135,7 @@ def test_a_reader_who_goes_away_midway_harms_nothing(path: Path) -> None:
                 reader.cancel()
             await asyncio.gather(*readers, return_exceptions=True)
             files.append(len(os.listdir("/proc/self/fd")))
-        # SQLite keeps the files of closed connections for the next ones, as many as were ever open at once.
+        # Files of closed connections are kept for the next ones, as many as were ever open at once.
         assert files[-1] < files[0] + 8
         await consume(store)
         await store.close()
@@ -139,39 +154,58 @@ def test_a_reader_who_goes_away_midway_harms_nothing(path: Path) -> None:
         {"disconnection_event": "Disconnected"},
     ],
 )
-def test_the_database_itself_refuses_what_cannot_be(path: Path, wrong: dict[str, Any]) -> None:
+def test_the_database_itself_refuses_what_cannot_be(url: str, wrong: dict[str, Any]) -> None:
     """No end before its start, none without any end, no event without its time."""
 
     async def main() -> None:
-        store = Store(path)
-        with pytest.raises(apsw.ConstraintError):
+        store = await open_store(url)
+        with pytest.raises(CONSTRAINT):
             await store.write(inserting(1, **wrong))
         await store.close()
 
     asyncio.run(main())
-    assert held(path) == []
+    assert held(url) == []
 
 
-def test_migrations_make_the_tables_that_the_program_expects(path: Path) -> None:
-    """Nothing is left for a migration to do, checks and generated columns included."""
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
-    engine.dispose()
-    migrated = sqlite3.connect(path)
-    declared = sqlite3.connect(":memory:")
-    for table in SQLModel.metadata.sorted_tables:
-        declared.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
-    rows = [(ROW | changed) for changed in STAYS]
-    shown = []
-    for database in (migrated, declared):
-        for n, row in enumerate(rows):
-            values = row | {"id": n}
-            names = ", ".join(values)
-            database.execute(f"INSERT INTO session ({names}) VALUES (:{', :'.join(values)})", values)
-        shown.append(database.execute("SELECT state, starts_at, span FROM session ORDER BY id").fetchall())
-        database.close()
-    assert shown[0] == shown[1]
+def test_migrations_make_the_tables_that_the_program_expects(url: str) -> None:
+    """Nothing is left for a migration to do, and generated columns are computed as the tables declare them."""
+
+    async def compared() -> Any:
+        engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"))
+        async with engine.connect() as connection:
+            found = await connection.run_sync(
+                lambda c: compare_metadata(MigrationContext.configure(c), SQLModel.metadata)
+            )
+        await engine.dispose()
+        return found
+
+    path = sqlite_path(url)
+    if path is None:
+        assert asyncio.run(compared()) == []
+    else:
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+        engine.dispose()
+    with closing(sqlite3.connect(":memory:")) as declared:
+        for table in SQLModel.metadata.sorted_tables:
+            declared.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
+        for n, row in enumerate(STAYS):
+            declared.execute(*insertion(ROW | row | {"id": n}))
+            sql(url, literal(ROW | row | {"id": n}))
+        question = "SELECT state, starts_at, span FROM session ORDER BY id"
+        assert sql(url, question) == declared.execute(question).fetchall()
+
+
+def insertion(row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A row as a statement with parameters."""
+    return f"INSERT INTO session ({', '.join(row)}) VALUES (:{', :'.join(row)})", row
+
+
+def literal(row: dict[str, Any]) -> str:
+    """A row as a statement without parameters."""
+    values = ("NULL" if v is None else str(v) if isinstance(v, int) else f"'{v}'" for v in row.values())
+    return f"INSERT INTO session ({', '.join(row)}) VALUES ({', '.join(values)})"
 
 
 STAYS: list[dict[str, Any]] = [
@@ -185,31 +219,32 @@ STAYS: list[dict[str, Any]] = [
 ]
 
 
-def test_a_database_of_an_earlier_release_is_upgraded_with_its_rows(tmp_path: Path) -> None:
+INDEXES = {
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name",
+    "postgresql": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY indexname",
+}
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+@pytest.mark.parametrize("revision", ["0001"])
+def test_a_database_of_an_earlier_release_is_upgraded_with_its_rows(tmp_path: Path, kind: str, revision: str) -> None:
     """Nothing of a session changes, and what is computed of it is as in a new database."""
-    old, new = tmp_path / "old.db", tmp_path / "new.db"
-    migrate(old, "0001")
-    migrate(new)
-    rows = [ROW | changed | {"id": n} for n, changed in enumerate(STAYS)]
-    names = ", ".join(rows[0])
-    shown = []
-    for file in (old, new):
-        with closing(sqlite3.connect(file)) as connection, connection:
-            connection.executemany(f"INSERT INTO session ({names}) VALUES (:{', :'.join(rows[0])})", rows)
-            connection.execute("INSERT INTO device VALUES ('AA:BB:CC:DD:EE:FF', 'Phone', NULL)")
+    if kind == "sqlite":
+        old = f"sqlite:///{tmp_path / 'old.db'}"
+    else:
+        server = postgres.cluster()
+        sql(server.url(), f"CREATE DATABASE upgraded_{os.getpid()}")
+        old = server.url(f"upgraded_{os.getpid()}")
+    new = new_database(kind, tmp_path)
+    migrate(old, revision)
+    for each in (old, new):
+        for n, row in enumerate(STAYS):
+            sql(each, literal(ROW | row | {"id": n}))
+        sql(each, "INSERT INTO device VALUES ('AA:BB:CC:DD:EE:FF', 'Phone', NULL)")
     migrate(old)
-    for file in (old, new):
-        with closing(sqlite3.connect(file)) as connection:
-            shown.append(
-                [
-                    connection.execute(f"SELECT {names}, state, starts_at, span FROM session ORDER BY id").fetchall(),
-                    connection.execute("SELECT * FROM device").fetchall(),
-                    connection.execute(
-                        "SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name"
-                    ).fetchall(),
-                    connection.execute("PRAGMA integrity_check").fetchall(),
-                ]
-            )
+    columns = f"{', '.join(ROW)}, id, state, starts_at, span"
+    questions = [f"SELECT {columns} FROM session ORDER BY id", "SELECT * FROM device", INDEXES[kind]]
+    shown = [[sql(each, question) for question in questions] for each in (old, new)]
     assert shown[0] == shown[1]
     assert len(shown[0][0]) == len(STAYS)
 
@@ -220,21 +255,24 @@ def test_what_is_not_a_database_is_refused_in_one_sentence(tmp_path: Path, conte
     file = tmp_path / "notes.txt"
     file.write_bytes(content)
     with pytest.raises(StoreUnusableError, match="cannot be used as a database"):
-        migrate(file)
+        migrate(f"sqlite:///{file}")
     assert file.read_bytes() == content
 
 
-def test_a_database_of_a_newer_release_is_left_alone(path: Path) -> None:
+def test_a_database_of_a_newer_release_is_left_alone(url: str) -> None:
     """An unknown revision is refused, not guessed at."""
-    connection = sqlite3.connect(path)
-    connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.commit()
-    connection.close()
+    sql(url, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreUnusableError, match="newer release"):
-        migrate(path)
+        migrate(url)
 
 
 Stay = tuple[int, int | None, bool]
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def emptied(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database that each example empties."""
+    return new_database(request.param, tmp_path_factory.mktemp("emptied"))
 
 
 @settings(max_examples=40, deadline=None)
@@ -246,11 +284,10 @@ Stay = tuple[int, int | None, bool]
     unit=st.sampled_from([HOUR // 3, HOUR, 6 * HOUR, 2 * DAY]),
 )
 def test_overlaps_are_those_of_a_naive_model(
-    tmp_path_factory: pytest.TempPathFactory, stays: list[Stay], windows: list[tuple[int, int]], unit: int
+    emptied: str, stays: list[Stay], windows: list[tuple[int, int]], unit: int
 ) -> None:
     """The span classes find just the sessions that a scan of them all finds, whatever their lengths."""
-    path = tmp_path_factory.mktemp("overlap") / "a.db"
-    migrate(path)
+    empty(emptied)
     now = 65 * unit
     rows, spans = [], []
     for n, (start, length, missing) in enumerate(stays):
@@ -266,8 +303,8 @@ def test_overlaps_are_those_of_a_naive_model(
             spans.append((began, ended))
 
     async def main() -> None:
-        store = Store(path)
-        await store.write(lambda transaction: transaction.execute_many(changes.insert_session(), rows))
+        store = await open_store(emptied)
+        await store.write(lambda transaction: recorded(transaction, rows))
         for since, length in windows:
             window = {"since": since * unit, "until": (since + length) * unit, "now": now}
             naive = {
@@ -286,11 +323,11 @@ def test_overlaps_are_those_of_a_naive_model(
     asyncio.run(main())
 
 
-def test_an_answer_longer_than_expected_is_whole(path: Path) -> None:
+def test_an_answer_longer_than_expected_is_whole(url: str) -> None:
     """What is asked for as short and is not, is read elsewhere, from its beginning."""
 
     async def main() -> None:
-        store = Store(path)
+        store = await open_store(url)
         count = SHORT + 500
         await store.write(inserting(*range(count)))
         listing = sessions.Listing(frozenset({"mac"}))
@@ -322,7 +359,7 @@ Moment = st.integers(0, 40)
     unit=st.sampled_from([HOUR // 3, HOUR, 6 * HOUR, 3 * DAY]),
 )
 def test_pages_of_events_are_those_of_a_naive_model(
-    tmp_path_factory: pytest.TempPathFactory,
+    emptied: str,
     stays: list[tuple[int, int | None, str, str]],
     since: int,
     length: int,
@@ -331,8 +368,7 @@ def test_pages_of_events_are_those_of_a_naive_model(
     unit: int,
 ) -> None:
     """In both directions, whatever lies beyond a page's reach; and as many as are counted."""
-    path = tmp_path_factory.mktemp("events") / "a.db"
-    migrate(path)
+    empty(emptied)
     now, rows = 50 * unit, []
     for n, (start, lasts, missing, event) in enumerate(stays):
         began, ended = start * unit, None if lasts is None else (start + lasts) * unit
@@ -348,8 +384,8 @@ def test_pages_of_events_are_those_of_a_naive_model(
     expected = sorted(naive_events(rows, window, kind), reverse=True)
 
     async def main() -> None:
-        store = Store(path)
-        await store.write(lambda transaction: transaction.execute_many(changes.insert_session(), rows))
+        store = await open_store(emptied)
+        await store.write(lambda transaction: recorded(transaction, rows))
         for backward, name in ((False, "after"), (True, "before")):
             found: list[tuple[int, int, int]] = []
             mark: dict[str, int] = {}

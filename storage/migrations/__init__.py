@@ -1,21 +1,60 @@
 """Brings a database to the tables that this release expects."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from storage.errors import StoreUnusableError
+from storage.store import sqlite_path
+
+LOCK = 0x6E65_7400  # of two servers that start at once the second waits
 
 
-def migrate(path: Path, revision: str = "head") -> None:
-    """Creates the file, or upgrades it, in one transaction; raises `StoreUnusableError` with one sentence for a person."""
+def migrate(url: str, revision: str = "head") -> None:
+    """Creates or upgrades a database, in one transaction; raises `StoreUnusableError` with one sentence for a person."""
+    path = sqlite_path(url)
+    name = "The PostgreSQL database" if path is None else str(path)
+    try:
+        if path is None:
+            asyncio.run(_migrate_postgresql(url, revision))
+        else:
+            _migrate_sqlite(path, revision)
+    except (DatabaseError, sqlite3.DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as cause:
+        reason = str(getattr(cause, "orig", cause)).partition("\n")[0]
+        way = "restore a backup" if path else "have its operator look"
+        raise StoreUnusableError(
+            f"{name} cannot be used as a database ({reason}). Name another one in DATABASE_URL, or {way}."
+        ) from cause
+    except CommandError as cause:
+        raise StoreUnusableError(
+            f"{name} was made by a newer release of netsessions ({cause}). Install that release, or name another database."
+        ) from cause
+    except OSError as cause:
+        if path is not None:
+            raise
+        raise StoreUnusableError(f"The PostgreSQL server of DATABASE_URL cannot be reached ({cause}).") from cause
+
+
+def _upgrade(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def _migrate_sqlite(path: Path, revision: str) -> None:
     path.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
 
@@ -32,19 +71,15 @@ def migrate(path: Path, revision: str = "head") -> None:
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    config.set_main_option("path_separator", "os")
-    try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
-    except (DatabaseError, sqlite3.DatabaseError) as cause:
-        reason = str(getattr(cause, "orig", cause))
-        raise StoreUnusableError(
-            f"{path} cannot be used as a database ({reason}). Name another file in DATABASE_URL, or restore a backup."
-        ) from cause
-    except CommandError as cause:
-        raise StoreUnusableError(
-            f"{path} was made by a newer release of netsessions ({cause}). Install that release, or name another file."
-        ) from cause
+    with engine.begin() as connection:
+        _upgrade(connection, revision)
+
+
+async def _migrate_postgresql(url: str, revision: str) -> None:
+    async def connect() -> Any:
+        return await asyncpg.connect(url, target_session_attrs="read-write", timeout=10)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+        await connection.run_sync(_upgrade, revision)

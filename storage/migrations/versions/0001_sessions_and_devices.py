@@ -8,6 +8,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 STATE = """CASE
     WHEN connected_at IS NULL THEN 'MISSING_CONNECTION'
     WHEN disconnected_at IS NOT NULL THEN 'COMPLETE'
@@ -27,13 +29,13 @@ SPAN = """CASE
 def upgrade() -> None:
     op.create_table(
         "device",
-        sa.Column("mac", sa.Text, primary_key=True, comment="AA:BB:CC:DD:EE:FF"),
-        sa.Column("name", sa.Text, comment="given by a person"),
-        sa.Column("owner", sa.Text, comment="given by a person"),
+        sa.Column("mac", TEXT, primary_key=True, comment="AA:BB:CC:DD:EE:FF"),
+        sa.Column("name", TEXT, comment="given by a person"),
+        sa.Column("owner", TEXT, comment="given by a person"),
     )
     op.create_table(
         "session",
-        sa.Column("mac", sa.Text, primary_key=True, comment="AA:BB:CC:DD:EE:FF; in every key, so that it can shard"),
+        sa.Column("mac", TEXT, primary_key=True, comment="AA:BB:CC:DD:EE:FF; in every key, so that it can shard"),
         sa.Column(
             "id",
             sa.BigInteger,
@@ -41,13 +43,13 @@ def upgrade() -> None:
             autoincrement=False,
             comment="made by the program: milliseconds since 1970, then 21 random bits",
         ),
-        sa.Column("ip", sa.Text, nullable=False, comment="IPv4 or IPv6 in canonical form"),
+        sa.Column("ip", TEXT, nullable=False, comment="IPv4 or IPv6 in canonical form"),
         sa.Column("connected_at", sa.BigInteger, comment="null: the connection was never seen"),
         sa.Column("disconnected_at", sa.BigInteger, comment="null: still connected, or never seen"),
-        sa.Column("connection_event", sa.Text, nullable=False, comment="event type of the start"),
-        sa.Column("disconnection_event", sa.Text, comment="event type of the end; null: connected"),
-        sa.Column("info", sa.Text, nullable=False, comment="free text"),
-        sa.Column("state", sa.Text, sa.Computed(STATE, persisted=True), comment="read off the two ends"),
+        sa.Column("connection_event", TEXT, nullable=False, comment="event type of the start"),
+        sa.Column("disconnection_event", TEXT, comment="event type of the end; null: connected"),
+        sa.Column("info", TEXT, nullable=False, comment="free text"),
+        sa.Column("state", TEXT, sa.Computed(STATE, persisted=True), comment="read off the two ends"),
         sa.Column(
             "starts_at",
             sa.BigInteger,

@@ -26,9 +26,12 @@ SPAN = """CASE
 
 def upgrade() -> None:
     for name in ("start", "device", "device_end", "span"):
-        op.drop_index(f"session_by_{name}")
+        op.drop_index(f"session_by_{name}", "session")
+    # PostgreSQL has no index on a column that is not stored.
+    stored = True if op.get_bind().dialect.name == "postgresql" else None
     op.drop_column("session", "span")
-    op.add_column("session", sa.Column("span", sa.SmallInteger, sa.Computed(SPAN), comment="span class"))
+    comment = "span class; read from indexes only"
+    op.add_column("session", sa.Column("span", sa.SmallInteger, sa.Computed(SPAN, persisted=stored), comment=comment))
     op.create_index("session_by_device", "session", ["mac", "span", "starts_at"])
     op.create_index("session_by_span", "session", ["span", "starts_at", "id"])
     op.create_index(
@@ -36,12 +39,14 @@ def upgrade() -> None:
         "session",
         ["connection_event", "starts_at"],
         sqlite_where=sa.text("connection_event <> 'Connected'"),
+        postgresql_where=sa.text("connection_event <> 'Connected'"),
     )
     op.create_index(
         "session_by_marked_end",
         "session",
         ["disconnection_event", "disconnected_at"],
         sqlite_where=sa.text("disconnection_event <> 'Disconnected'"),
+        postgresql_where=sa.text("disconnection_event <> 'Disconnected'"),
     )
     if op.get_bind().dialect.name == "sqlite":
         # What a network looks like, for a planner that would otherwise guess: rows in all, then for one value of the first

@@ -1,0 +1,442 @@
+"""PostgreSQL: pools of connections to the primary and to replicas, creates that share a commit, and what may be tried again.
+
+A failure that surely undid what it met (a deadlock, a server that shuts down before the commit) is tried again until
+`PATIENCE` is over; sessions keep their ids, so that they can be stored again even after a commit of which no answer came.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
+
+import asyncpg
+from sqlalchemy.dialects.postgresql import asyncpg as dialect
+from sqlalchemy.sql.elements import CompilerElement
+
+from storage.changes import WRITTEN
+from storage.clauses import COLUMNS
+from storage.errors import OutcomeUnknownError, StoreUnavailableError, StoreUnusableError
+from storage.marks import Marks, asking
+from storage.store import Change, Parameters
+
+Row = Any  # asyncpg's record: a sequence
+T = TypeVar("T")
+
+CONNECTIONS, STREAMS = 12, 6  # of one process to one database; of them, those that answer long lists
+GROUP = 512  # creates in one commit at most
+BULK = 256  # sessions from which on they are copied in and not inserted
+CHUNK = 1000  # rows that a stream or a cursor holds at a time
+PATIENCE = 6.0  # seconds for which what failed is tried again: a failover takes a few
+PAUSE = 0.1  # seconds between two tries
+WAIT = 10.0  # seconds for a connection, or for an answer to a create
+COMMAND = 60.0  # seconds for any other statement
+STATEMENTS = 512  # prepared statements that each connection keeps
+
+SETTINGS = {
+    "jit": "off",  # compiling a statement takes longer than these take
+    "plan_cache_mode": "force_generic_plan",  # planning one over all span classes takes longer than to answer it
+    "timezone": "UTC",
+    "lock_timeout": "10s",
+    "application_name": "netsessions",
+}
+# Taken by whoever stores sessions, shared, and by whoever may delete a device's row, alone.
+DEVICES_LOCK, ALONE_LOCK = 0x6E65_7401, 0x6E65_7402
+
+_NAMES = ", ".join(WRITTEN)
+_TYPES = {c: "bigint" if c in ("id", "connected_at", "disconnected_at") else "text" for c in WRITTEN}
+_ARRAYS = ", ".join(f"${n}::{_TYPES[name]}[]" for n, name in enumerate(WRITTEN, 1))
+_COLUMNS = ", ".join(f"session.{column.name}" for column in COLUMNS)
+_values = itemgetter(*WRITTEN)
+
+INSERT = f"INSERT INTO session ({_NAMES}) SELECT * FROM unnest({_ARRAYS})"  # noqa: S608, from above
+INSERT_RETURNING = f"{INSERT} RETURNING {_COLUMNS}"
+INSERT_UNKNOWN = f"{INSERT} ON CONFLICT DO NOTHING"
+STORED = f"SELECT {_COLUMNS} FROM session JOIN unnest($1::text[], $2::bigint[]) AS of (mac, id) USING (mac, id)"  # noqa: S608
+INSERT_DEVICES = """INSERT INTO device (mac, name, owner)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING"""
+LOCK_SHARED = f"SELECT pg_advisory_xact_lock_shared({DEVICES_LOCK})"
+LOCK = "SELECT pg_advisory_xact_lock($1)"
+WRITTEN_TO = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
+REPLAYED_TO = """SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+    ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint"""
+
+
+_DIALECT: Any = dialect.dialect  # of which SQLAlchemy tells no type
+
+
+class _Compiled(NamedTuple):
+    sql: str
+    names: tuple[str, ...]
+    constants: Mapping[str, Any]
+
+    def arguments(self, parameters: Parameters) -> list[Any]:
+        constants = self.constants
+        return [constants[name] if name in constants else parameters[name] for name in self.names]
+
+
+@lru_cache(STATEMENTS)
+def compiled(statement: CompilerElement) -> _Compiled:
+    """The SQL of a named question or change, made once for each shape; what its places stand for; its own constants."""
+    made: Any = statement.compile(dialect=_DIALECT())
+    constants = {name: value for name, value in made.params.items() if value is not None}
+    return _Compiled(str(made), tuple(made.positiontup or ()), constants)
+
+
+def passing(cause: BaseException) -> bool:
+    """Whether a failure is of the server, the way to it or of others' transactions, and not of the statement."""
+    if isinstance(cause, asyncpg.PostgresError):
+        # Classes: connection, rollback, resources, state, operator, system, internal; and a server that takes no writes.
+        return (cause.sqlstate or "")[:2] in ("08", "40", "53", "55", "57", "58", "XX") or cause.sqlstate == "25006"
+    return isinstance(cause, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError)
+
+
+def undone(cause: BaseException) -> bool:
+    """Whether a commit that failed so surely left nothing behind."""
+    return isinstance(cause, asyncpg.PostgresError) and (cause.sqlstate or "").startswith(("23", "40", "25"))
+
+
+def unavailable(cause: BaseException) -> StoreUnavailableError:
+    return StoreUnavailableError(str(cause) or type(cause).__name__)
+
+
+class Transaction:
+    """What a change is handed: a connection inside a transaction that is not its own to end."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._shared = False
+
+    async def execute(self, change: CompilerElement, parameters: Parameters) -> int:
+        """Carries out a named change; answers how many rows it touched."""
+        statement = compiled(change)
+        if change.is_delete:  # type: ignore[attr-defined]
+            await self._connection.execute(LOCK, DEVICES_LOCK)
+        done = await self._connection.execute(statement.sql, *statement.arguments(parameters))
+        return int(done.rpartition(" ")[2])
+
+    async def fetch(self, question: CompilerElement, parameters: Parameters) -> list[Row]:
+        """Answers a named question as this transaction sees it."""
+        statement = compiled(question)
+        rows: list[Row] = await self._connection.fetch(statement.sql, *statement.arguments(parameters))
+        return rows
+
+    async def each(self, question: CompilerElement, parameters: Parameters) -> AsyncIterator[Row]:
+        """The same, a row at a time."""
+        statement = compiled(question)
+        async for row in self._connection.cursor(statement.sql, *statement.arguments(parameters), prefetch=CHUNK):
+            yield row
+
+    async def record(self, rows: Sequence[Parameters], *, known: bool = False) -> None:
+        """Stores sessions and their devices; where told, leaves out ids that are there."""
+        await self._devices(rows)
+        if len(rows) < BULK or known:
+            await self._connection.execute(INSERT_UNKNOWN if known else INSERT, *_arrays(rows))
+        else:
+            await self._connection.copy_records_to_table("session", records=map(_values, rows), columns=WRITTEN)
+
+    async def record_each(self, rows: Sequence[Parameters], *, known: bool) -> dict[tuple[str, int], Row]:
+        """The same; answers each session as the store has it, by its MAC and id."""
+        if known:
+            await self.record(rows, known=True)
+            found = await self._connection.fetch(STORED, *_arrays(rows)[:2])
+        else:
+            await self._devices(rows)
+            found = await self._connection.fetch(INSERT_RETURNING, *_arrays(rows))
+        return {(row[0], row[1]): row for row in found}
+
+    async def name(self, devices: Iterable[Parameters]) -> None:
+        """Stores devices with their names and owners, unless they are there."""
+        given = sorted((row["mac"], row["name"], row["owner"]) for row in devices)
+        await self._connection.execute(INSERT_DEVICES, *map(list, zip(*given, strict=True)))
+
+    async def _devices(self, rows: Sequence[Parameters]) -> None:
+        if not self._shared:
+            await self._connection.execute(LOCK_SHARED)
+            self._shared = True
+        # In order, so that of two who store the same devices one waits for the other, and not each for each.
+        macs = sorted({row["mac"] for row in rows})
+        nothing = [None] * len(macs)
+        await self._connection.execute(INSERT_DEVICES, macs, nothing, nothing)
+
+
+def _arrays(rows: Sequence[Parameters]) -> list[Sequence[Any]]:
+    return [list(column) for column in zip(*map(_values, rows), strict=True)]
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """Knows how far its replica has come."""
+
+    replayed = 0
+
+    async def has_replayed(self, mark: int) -> bool:
+        if self.replayed < mark:
+            self.replayed = await self.fetchval(REPLAYED_TO) or 0
+        return self.replayed >= mark
+
+
+async def _keep(_: Any) -> None:
+    """Connections are handed on as they are: nothing here leaves a trace on one."""
+
+
+async def _pool(url: str, **more: Any) -> Any:
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=CONNECTIONS,
+        connection_class=_Connection,
+        reset=_keep,
+        server_settings=SETTINGS,
+        statement_cache_size=STATEMENTS,
+        max_cached_statement_lifetime=0,
+        max_cacheable_statement_size=0,
+        timeout=WAIT,
+        **more,
+    )
+
+
+class _Create:
+    """A session that waits for its commit, and the task that waits for it."""
+
+    def __init__(self, row: Parameters) -> None:
+        self.row = row
+        self.key = (row["mac"], row["id"])
+        self.asking = asking.get()
+        self.done: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
+
+
+class Store:
+    """The sessions in a PostgreSQL database. Opened and closed by whoever composes the program."""
+
+    rejoins = False
+
+    def __init__(self, primary: Any, replicas: Any | None, marks: Marks) -> None:
+        self._primary = primary
+        self._replicas = replicas
+        self._marks = marks
+        self._streams = asyncio.Semaphore(STREAMS)
+        self._creates: list[_Create] = []
+        self._creating: asyncio.Task[None] | None = None
+        self._writes = 0
+        self._written = asyncio.Event()
+
+    async def close(self) -> None:
+        """Carries out what was submitted, then lets go of the database."""
+        while self._writes:
+            self._written.clear()
+            await self._written.wait()
+        for pool in filter(None, (self._primary, self._replicas)):
+            with suppress(Exception):
+                await asyncio.wait_for(pool.close(), WAIT)
+            pool.terminate()
+
+    async def fetch(self, question: CompilerElement, parameters: Parameters, *, short: bool = False) -> list[Row]:
+        """All rows that answer a named question."""
+        sql, arguments = _asked(question, parameters)
+
+        async def read(connection: Any) -> list[Row]:
+            rows: list[Row] = await connection.fetch(sql, *arguments)
+            return rows
+
+        return await self._read(read)
+
+    async def _read(self, read: Callable[[Any], Awaitable[T]]) -> T:
+        if self._replicas is not None:
+            try:
+                async with self._replicas.acquire(timeout=WAIT) as connection:
+                    if await connection.has_replayed(self._marks.of(asking.get())):
+                        return await read(connection)
+            except Exception as cause:
+                if not passing(cause):
+                    raise
+        return await self._patiently(lambda _: self._on_primary(read))
+
+    async def _on_primary(self, read: Callable[[Any], Awaitable[T]]) -> T:
+        async with self._primary.acquire(timeout=WAIT) as connection:
+            return await read(connection)
+
+    async def _patiently(self, attempt: Callable[[bool], Awaitable[T]]) -> T:
+        """Tries until it works or patience is over; tells each attempt whether it is not the first."""
+        loop = asyncio.get_running_loop()
+        end, again = loop.time() + PATIENCE, False
+        while True:
+            try:
+                return await attempt(again)
+            except Exception as cause:
+                if not passing(cause):
+                    raise
+                if loop.time() > end:
+                    raise unavailable(cause) from cause
+            again = True
+            await asyncio.sleep(PAUSE)
+
+    async def stream(self, question: CompilerElement, parameters: Parameters) -> AsyncGenerator[list[Row], None]:
+        """The rows in chunks, all of one moment. Slow readers keep those of other long lists waiting, and nobody else."""
+        sql, arguments = _asked(question, parameters)
+        try:
+            async with asyncio.timeout(WAIT):
+                await self._streams.acquire()
+        except TimeoutError as cause:
+            raise StoreUnavailableError("too many long lists are being read") from cause
+        try:
+            async with self._for_stream() as connection, connection.transaction(readonly=True):
+                cursor = await connection.cursor(sql, *arguments)
+                while rows := await cursor.fetch(CHUNK):
+                    yield rows
+                    if len(rows) < CHUNK:
+                        break
+        except Exception as cause:
+            if not passing(cause):
+                raise
+            raise unavailable(cause) from cause
+        finally:
+            self._streams.release()
+
+    @asynccontextmanager
+    async def _for_stream(self) -> AsyncIterator[Any]:
+        """A connection that answers: what has begun to stream cannot be begun anew."""
+        pool = self._primary
+        if self._replicas is not None:
+            with suppress(Exception):
+                async with self._replicas.acquire(timeout=WAIT) as connection:
+                    if await connection.has_replayed(self._marks.of(asking.get())):
+                        pool = self._replicas
+
+        async def acquired(_: bool) -> Any:
+            connection = await pool.acquire(timeout=WAIT)
+            try:
+                await connection.execute("SELECT 1")
+            except BaseException:
+                await pool.release(connection)
+                raise
+            return connection
+
+        connection = await self._patiently(acquired)
+        try:
+            yield connection
+        finally:
+            await pool.release(connection)
+
+    async def write(self, change: Change[T], *, alone: bool = False) -> T:
+        """Carries out a change and answers its result when it is durable; a change that raises leaves nothing behind."""
+
+        async def work(transaction: Transaction, connection: Any) -> T:
+            if alone:
+                await connection.execute(LOCK, ALONE_LOCK)
+            return await change(transaction)
+
+        with self._under_way():
+            return await self._patiently(lambda _: self._transact(work, [asking.get()]))
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """What a close waits for."""
+        self._writes += 1
+        try:
+            yield
+        finally:
+            self._writes -= 1
+            self._written.set()
+
+    async def record(self, rows: Sequence[Parameters]) -> None:
+        """Stores sessions and their devices, all or none; returns when they are durable."""
+
+        async def attempt(again: bool) -> None:
+            await self._transact(lambda transaction, _: transaction.record(rows, known=again), [asking.get()])
+
+        if rows:
+            with self._under_way():
+                await self._surely(attempt)
+
+    async def record_one(self, row: Parameters) -> Row:
+        """The same for one; answers it as the store has it. Those that arrive together share a commit."""
+        create = _Create(row)
+        self._creates.append(create)
+        if self._creating is None:
+            self._creating = asyncio.create_task(self._create_all())
+        with self._under_way():
+            return await create.done
+
+    async def _create_all(self) -> None:
+        try:
+            while self._creates:
+                group, self._creates = self._creates[:GROUP], self._creates[GROUP:]
+                # One whose caller has gone away is not begun; one that is begun is carried through.
+                await self._create([create for create in group if not create.done.done()])
+        finally:
+            self._creating = None
+
+    async def _create(self, group: list[_Create]) -> None:
+        async def attempt(again: bool) -> dict[tuple[str, int], Row]:
+            rows = [create.row for create in group]
+            told = [create.asking for create in group]
+            return await self._transact(lambda transaction, _: transaction.record_each(rows, known=again), told)
+
+        if not group:
+            return
+        try:
+            stored = await self._surely(attempt)
+        except Exception as cause:
+            if len(group) > 1 and not isinstance(cause, StoreUnavailableError):
+                # One of them cannot be stored: each alone, so that it fails alone.
+                for create in group:
+                    await self._create([create])
+                return
+            for create in group:
+                if not create.done.done():
+                    create.done.set_exception(cause)
+        else:
+            for create in group:
+                if not create.done.done():
+                    create.done.set_result(stored[create.key])
+
+    async def _surely(self, attempt: Callable[[bool], Awaitable[T]]) -> T:
+        """Stores what may be stored again: also after a commit without an answer."""
+        loop = asyncio.get_running_loop()
+        end, again = loop.time() + PATIENCE, False
+        while True:
+            try:
+                return await self._patiently(lambda retried: attempt(again or retried))  # noqa: B023
+            except OutcomeUnknownError:
+                if loop.time() > end:
+                    raise
+                again = True
+
+    async def _transact(self, work: Callable[[Transaction, Any], Awaitable[T]], told: Iterable[str | None]) -> T:
+        """One transaction from begin to commit; notes for those who are told how far a replica must have come for them."""
+        async with self._primary.acquire(timeout=WAIT) as connection:
+            begun = connection.transaction()
+            await begun.start()
+            try:
+                result = await work(Transaction(connection), connection)
+            except BaseException:
+                with suppress(Exception):
+                    await begun.rollback()
+                raise
+            try:
+                await asyncio.wait_for(begun.commit(), WAIT)
+            except Exception as cause:
+                if undone(cause) or not passing(cause):
+                    raise
+                connection.terminate()
+                raise OutcomeUnknownError(str(cause) or type(cause).__name__) from cause
+            if self._replicas is not None:
+                with suppress(Exception):
+                    self._marks.note(told, await connection.fetchval(WRITTEN_TO))
+        return result
+
+
+def _asked(question: CompilerElement, parameters: Parameters) -> tuple[str, list[Any]]:
+    statement = compiled(question)
+    return statement.sql, statement.arguments(parameters)
+
+
+async def connect(url: str, read_url: str | None, marks: Marks | None = None) -> Store:
+    """A store on the primary, which is looked for anew whenever connections to it end."""
+    try:
+        primary = await _pool(url, target_session_attrs="read-write", command_timeout=COMMAND)
+        replicas = None if read_url is None else await _pool(read_url, command_timeout=COMMAND)
+    except (asyncpg.InterfaceError, ValueError) as problem:
+        raise StoreUnusableError(f"The address of the database cannot be used ({problem}).") from problem
+    return Store(primary, replicas, marks or Marks())

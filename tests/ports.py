@@ -1,0 +1,16 @@
+"""Ports for servers that tests start."""
+
+import random
+import socket
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those that the system hands out to clients meanwhile."""
+    while True:
+        port = random.randrange(20_300, 32_000)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
