@@ -12,11 +12,12 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 import rest_compat.errors
 import schema.errors
 from netsessions import pages
-from netsessions.identity import RequireToken
+from netsessions.identity import Asking, RequireToken
 from netsessions.observe import Metrics, Observe
 from netsessions.settings import Settings
 from resolvers.clock import Clock
@@ -25,7 +26,7 @@ from rest_compat.door import rest_door
 from rest_compat.openapi import document
 from schema.door import GraphQLDoor
 from storage.errors import StoreUnavailableError
-from storage.migrations import migrate
+from storage.marks import Marks
 from storage.sessions import any_session
 from storage.store import open_store
 
@@ -35,17 +36,17 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("netsessions")
 
 
 @asynccontextmanager
-async def running_app(settings: Settings, token: str) -> AsyncIterator[Starlette]:
-    """The app over an open store, which is closed with it; raises `StoreUnusableError` and OSError.
+async def running_app(settings: Settings, token: str, marks: Marks | None = None) -> AsyncIterator[ASGIApp]:
+    """The app over an open store of a migrated database, which is closed with it; raises `StoreUnusableError` and OSError.
 
     Not a lifespan: the doors are made of an open store, and a store that cannot be opened is the operator's to hear of in
     a sentence, where a web server would print the traceback of a failed lifespan.
     """
-    await asyncio.to_thread(migrate, settings.database_url)
-    store = await open_store(settings.database_url, settings.database_read_url)
+    store = await open_store(settings.database_url, settings.database_read_url, marks)
     try:
         metrics = Metrics()
-        yield build(Context(store, Clock(settings.zone), metrics.written.inc), token, metrics)
+        app = build(Context(store, Clock(settings.zone), metrics.written.inc), token, metrics)
+        yield Asking(app) if settings.database_read_url else app
     finally:
         await store.close()
 
@@ -68,7 +69,7 @@ def build(context: Context, token: str, metrics: Metrics) -> Starlette:
         return JSONResponse(described)
 
     async def exposition(_: Request) -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(metrics.of_all_workers()), media_type=CONTENT_TYPE_LATEST)
 
     async def nothing(_: Request) -> Response:
         raise HTTPException(404)

@@ -11,12 +11,14 @@ import click
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
+from netsessions import workers
 from netsessions.app import running_app
-from netsessions.commands import demo_command, import_command
+from netsessions.commands import copy_command, db_commands, demo_command, import_command, prune_command
 from netsessions.observe import configure_logging
 from netsessions.settings import Settings, settings_options, token_for
 from schema import sdl
 from storage.errors import StoreUnusableError
+from storage.migrations import migrate
 
 GRACE_SECONDS = 30  # for requests under way when the server is told to stop
 
@@ -29,10 +31,15 @@ def main() -> None:
 
 main.add_command(import_command)
 main.add_command(demo_command)
+main.add_command(prune_command)
+main.add_command(copy_command)
+main.add_command(db_commands)
 
 
 @main.command()
-@settings_options("graphql_port", "host", "api_token", "database_url", "database_read_url", "timezone", "log_level")
+@settings_options(
+    "graphql_port", "host", "api_token", "database_url", "database_read_url", "workers", "timezone", "log_level"
+)
 def serve(settings: Settings) -> None:
     """Start the server."""
     configure_logging(settings.log_level)
@@ -43,8 +50,14 @@ def serve(settings: Settings) -> None:
         token, kept = token_for(settings)
         if kept is not None:
             click.echo(f"Token: in {kept}")
-        with _listen(settings) as listener, asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-            runner.run(_serve(settings, token, listener))
+        with _listen(settings) as listener:
+            migrate(settings.database_url)
+            if settings.workers > 1:
+                _greet(settings)
+                workers.serve(settings, token, listener, grace=GRACE_SECONDS)
+            else:
+                with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+                    runner.run(_serve(settings, token, listener))
     except StoreUnusableError as problem:
         raise click.ClickException(str(problem)) from None
     except OSError as problem:
@@ -56,9 +69,7 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings, token: str, listener: socket.socket) -> None:
     async with running_app(settings, token) as app:
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        address = f"http://{host}:{settings.graphql_port}"
-        click.echo(f"GraphiQL: {address}/graphiql\nREST:     {address}/docs\nGraphQL:  {address}/graphql")
+        _greet(settings)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -71,6 +82,12 @@ async def _serve(settings: Settings, token: str, listener: socket.socket) -> Non
         gc.collect()
         gc.freeze()
         await uvicorn.Server(config).serve([listener])
+
+
+def _greet(settings: Settings) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{host}:{settings.graphql_port}"
+    click.echo(f"GraphiQL: {address}/graphiql\nREST:     {address}/docs\nGraphQL:  {address}/graphql")
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -1,24 +1,30 @@
 """The program's commands beside the server: they open the store, have a resolver do the work, and print what it did."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import click
+from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from netsessions.settings import Settings, settings_options, zone_of
-from resolvers.clock import Clock
+from resolvers.clock import Clock, Period, parse_period
 from resolvers.context import Context
 from resolvers.demo import DAYS, Made, NotEmptyError, make_demo
+from resolvers.errors import InvalidInputError
 from resolvers.importing import Refusals, Report, import_file
+from resolvers.moving import Copied, NotTheSameError, copy
+from resolvers.retention import Pruned, prune
+from storage.citus import SHARDS, shard
 from storage.errors import StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate
 from storage.netalertx import SourceError
-from storage.store import open_store
+from storage.store import open_store, sqlite_path
 
 T = TypeVar("T")
 
@@ -40,14 +46,21 @@ def _with_store(settings: Settings, work: Callable[[Context], Awaitable[T]]) -> 
         finally:
             await store.close()
 
-    name = settings.database_path or "The PostgreSQL database"
-    try:
+    with _told(settings.database_path):
         migrate(settings.database_url)
         return asyncio.run(run())
-    except (SourceError, StoreUnusableError) as problem:
+
+
+@contextmanager
+def _told(path: Path | None = None) -> Iterator[None]:
+    """Whatever fails becomes one sentence."""
+    name = path or "The database"
+    try:
+        yield
+    except (SourceError, StoreUnusableError, NotTheSameError) as problem:
         raise click.ClickException(str(problem)) from None
     except StoreUnavailableError as problem:
-        raise click.ClickException(f"{name} cannot be written now ({problem}). {problem.advice}") from None
+        raise click.ClickException(f"{name} cannot be used now ({problem}). {problem.advice}") from None
     except OSError as problem:
         raise click.ClickException(f"{name} cannot be used as a database ({problem.strerror}).") from None
 
@@ -113,6 +126,116 @@ def _print_refusals(refused: Mapping[str, Refusals]) -> None:
         click.echo(f"    {reason}: {refusals.count:,}")
         for rowid, value in refusals.examples:
             click.echo(f"      row {rowid}: {value}")
+
+
+def _period(text: str) -> Period:
+    try:
+        return parse_period(text)
+    except ValueError as problem:
+        raise click.BadParameter(f"{problem}.") from None
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows on a terminal how much of how much is done."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@click.command("prune")
+@click.option("--older-than", type=_period, required=True, metavar="PERIOD", help="As in '2 years', '90 days' or P2Y.")
+@click.option("--dry-run", is_flag=True, help="Count what would go, and delete nothing.")
+@settings_options("database_url", "timezone")
+def prune_command(settings: Settings, older_than: Period, dry_run: bool) -> None:
+    """Delete the sessions that ended longer ago than a period, a few at a time. Open ones stay."""
+
+    async def work(context: Context) -> tuple[Pruned, str]:
+        with _progress("Sessions") as progress:
+            pruned = await prune(context, older_than, dry_run=dry_run, progress=progress)
+        return pruned, context.clock.minutes(pruned.before)
+
+    try:
+        pruned, before = _with_store(settings, work)
+    except InvalidInputError as problem:
+        raise click.UsageError(f"--older-than: {problem.problem}.") from None
+    what = f"sessions that ended before {before} ({settings.timezone})"
+    if dry_run:
+        click.echo(f"Would delete {pruned.sessions:,} {what}.\nThis was a dry run: nothing was deleted.")
+    else:
+        click.echo(f"Deleted {pruned.sessions:,} {what}, and {pruned.devices:,} devices of which nothing was left.")
+
+
+def _address(text: str) -> str:
+    try:
+        return Settings(database_url=text, database_read_url=None).database_url
+    except ValidationError as refused:
+        reason = refused.errors(include_input=False, include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(f"{reason}.") from None
+
+
+@click.command("copy")
+@click.argument("source", metavar="FROM_URL", type=_address)
+@click.argument("target", metavar="TO_URL", type=_address)
+def copy_command(source: str, target: str) -> None:
+    """Copy all sessions and devices of one database into another, and compare the two.
+
+    Both are written as in DATABASE_URL; stop the server meanwhile. A copy that was interrupted goes on where it is called
+    again.
+    """
+    path = sqlite_path(source)
+    if path is not None and not path.is_file():
+        raise click.ClickException(f"{path} is not there.")
+    there = sqlite_path(target)
+    if source == target or (path and there and there.exists() and path.samefile(there)):
+        raise click.ClickException("Both addresses are of the same database.")
+    console = Console(stderr=True)
+
+    async def run(told: Callable[[str, int], None]) -> Copied:
+        async with AsyncExitStack() as stack:
+            stores = []
+            for url in (source, target):
+                stores.append(await open_store(url))
+                stack.push_async_callback(stores[-1].close)
+            return await copy(stores[0], stores[1], told)
+
+    with _told():
+        for url in (source, target):
+            migrate(url)
+        with Progress("{task.description}: {task.completed:,.0f} sessions", console=console, transient=True,
+                      disable=not console.is_terminal) as bar:  # fmt: skip
+            tasks: dict[str, TaskID] = {}
+
+            def told(step: str, more: int) -> None:
+                if step not in tasks:
+                    tasks[step] = bar.add_task(step, total=None)
+                bar.advance(tasks[step], more)
+
+            copied = asyncio.run(run(told))
+    click.echo(f"Copied {copied.copied:,} sessions. Both databases hold {copied.sessions:,} sessions (checksum "
+               f"{copied.checksum}) and {copied.devices:,} devices.")  # fmt: skip
+
+
+@click.group("db")
+def db_commands() -> None:
+    """Look after the database."""
+
+
+@db_commands.command("shard")
+@settings_options("database_url")
+def shard_command(settings: Settings) -> None:
+    """Distribute the tables over the servers of a Citus cluster, by MAC."""
+    if settings.database_path:
+        raise click.ClickException(f"{settings.database_path} is one file; only PostgreSQL with Citus can be sharded.")
+    with _told():
+        migrate(settings.database_url)
+        done = shard(settings.database_url)
+    for table in done.already:
+        click.echo(f"{table}: distributed already, left as it is.")
+    for table in done.distributed:
+        rows = "its rows were moved there, their local copies removed" if done.filled else "it was empty"
+        click.echo(f"{table}: distributed by mac over {SHARDS} shards; {rows}.")
 
 
 @click.command("demo")

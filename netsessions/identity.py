@@ -7,6 +7,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from storage.marks import asking
+
 UNAUTHENTICATED = 4401  # the private WebSocket code that stands for 401
 
 
@@ -32,3 +34,15 @@ class RequireToken:
         scheme, _, token = given[0].strip(b" \t").partition(b" ")
         # Bytes, as text outside ASCII cannot be compared; in constant time, as the time would tell the token.
         return scheme.lower() == b"bearer" and hmac.compare_digest(token.lstrip(b" "), self._token)
+
+
+class Asking:
+    """Lets the store know which client asks: one that wrote must read it again, whatever replicas there are."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("client"):
+            asking.set(scope["client"][0])
+        await self._app(scope, receive, send)

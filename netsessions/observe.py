@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -10,6 +11,7 @@ from time import perf_counter
 import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,6 +36,14 @@ class Metrics:
         )
         self.of = lru_cache(lambda door, outcome: (self.requests.labels(door, outcome), self.seconds.labels(door)))
         self.written = Counter("netsessions_sessions_written", "Sessions written", registry=self.registry)
+
+    def of_all_workers(self) -> CollectorRegistry:
+        """The counts to show: where there are workers, of all of them together."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return self.registry
+        together = CollectorRegistry()
+        MultiProcessCollector(together)
+        return together
 
 
 def door_of(path: str) -> str:

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     database_read_url: str | None = Field(
         None, description="PostgreSQL replicas of the same database, for reads: postgresql://user@host1,host2/name."
     )
+    workers: int = Field(1, ge=1, le=64, description="Processes that answer; on one database and one port.")
     timezone: str = Field("UTC", description="IANA name of the zone of times without an offset, as in Europe/Berlin.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severity that is logged: debug, info, warning or error."

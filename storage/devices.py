@@ -60,6 +60,12 @@ def count(conditions: frozenset[Condition]) -> Select[Any]:
 
 
 @cache
+def every() -> Select[Any]:
+    """All devices."""
+    return select(*_DEVICE)
+
+
+@cache
 def named() -> Select[Any]:
     """The devices of `macs` (a JSON array)."""
     return select(*_DEVICE).where(among(device.mac, "macs"))

@@ -4,9 +4,14 @@ A mark is a position in the primary's log. It is kept for each client in one of 
 are at worst sent to the primary without need. Each worker writes a row of its own, and reads the highest of a column.
 """
 
-from collections.abc import Iterable
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from mmap import mmap
+from pathlib import Path
+from typing import Self
 from zlib import crc32
 
 SLOTS = 4096
@@ -17,13 +22,26 @@ asking: ContextVar[str | None] = ContextVar("asking", default=None)
 
 
 class Marks:
-    """The marks in a piece of shared memory; of one worker alone without it."""
+    """The marks in a piece of memory, of one worker unless told otherwise."""
 
-    def __init__(self, shared: mmap | None = None, workers: int = 1, worker: int = 0) -> None:
-        memory = mmap(-1, size(1)) if shared is None else shared
-        self._marks = memoryview(memory).cast("Q")
-        self._workers = workers
-        self._own = worker * SLOTS
+    def __init__(self, memory: mmap | None = None, own: int = 0) -> None:
+        self._marks = memoryview(memory or mmap(-1, SLOTS * WIDTH)).cast("Q")
+        self._own = own * SLOTS
+
+    @classmethod
+    @contextmanager
+    def claimed(cls, file: Path, workers: int) -> Iterator[Self]:
+        """The marks in a file, with a row that no other worker has until this one is done, or ends in whatever way."""
+        rows = 2 * workers  # as many may end while as many begin
+        with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as shared:
+            os.ftruncate(shared.fileno(), rows * SLOTS * WIDTH)
+            for row in range(rows):
+                with suppress(OSError):
+                    fcntl.lockf(shared, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, row)
+                    break
+            else:
+                raise OSError("all rows of marks are taken")
+            yield cls(mmap(shared.fileno(), 0), row)
 
     def note(self, clients: Iterable[str | None], position: int) -> None:
         """Whoever of the clients reads from now on must see what was written up to a position."""
@@ -33,13 +51,7 @@ class Marks:
 
     def of(self, client: str | None) -> int:
         """The position that a client must see."""
-        slot = _slot(client)
-        return max(self._marks[worker * SLOTS + slot] for worker in range(self._workers))
-
-
-def size(workers: int) -> int:
-    """Bytes of the memory that so many workers share."""
-    return workers * SLOTS * WIDTH
+        return max(self._marks[_slot(client) :: SLOTS])
 
 
 def _slot(client: str | None) -> int:

@@ -20,6 +20,7 @@ from storage.clauses import COLUMNS
 from storage.errors import OutcomeUnknownError, StoreUnavailableError, StoreUnusableError
 from storage.marks import Marks, asking
 from storage.store import Change, Parameters
+from storage.tables import DEVICES
 
 Row = Any  # asyncpg's record: a sequence
 T = TypeVar("T")
@@ -111,7 +112,7 @@ class Transaction:
     async def execute(self, change: CompilerElement, parameters: Parameters) -> int:
         """Carries out a named change; answers how many rows it touched."""
         statement = compiled(change)
-        if change.is_delete:  # type: ignore[attr-defined]
+        if change.is_delete and change.table is DEVICES:  # type: ignore[attr-defined]
             await self._connection.execute(LOCK, DEVICES_LOCK)
         done = await self._connection.execute(statement.sql, *statement.arguments(parameters))
         return int(done.rpartition(" ")[2])

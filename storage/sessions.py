@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Self
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.sql.selectable import GenerativeSelect
 
+from storage.changes import WRITTEN
 from storage.clauses import (
     COLUMNS,
     ROW_ADDRESS,
@@ -183,6 +184,18 @@ def by_id() -> Select[Any]:
 def stays() -> Select[Any]:
     """Device, start and address of every session."""
     return select(session.mac, session.starts_at, session.ip)
+
+
+@cache
+def written() -> Select[Any]:
+    """What was written of every session, in the order of `changes.WRITTEN`."""
+    return select(*(session[name] for name in WRITTEN))
+
+
+@cache
+def written_of_device() -> Select[Any]:
+    """The same of the sessions of `mac`."""
+    return written().where(session.mac == text("mac"))
 
 
 @cache

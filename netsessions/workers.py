@@ -1,0 +1,75 @@
+"""Several processes on one port and one database: each runs the app that one process would, and they share two things.
+
+A folder holds the counts of each, which `/metrics` adds up, and the marks by which a client reads what it wrote, whichever
+worker answers it.
+"""
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socket import socket
+from tempfile import TemporaryDirectory
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.supervisors import Multiprocess
+
+from netsessions.app import running_app
+from netsessions.observe import configure_logging
+from netsessions.settings import Settings
+from storage.errors import StoreUnusableError
+from storage.marks import Marks
+
+
+class Worker:
+    """The app of one process, opened and closed with its lifespan: the web server starts the process, and not we."""
+
+    def __init__(self, settings: Settings, token: str, folder: Path) -> None:
+        self._settings = settings
+        self._token = token
+        self._folder = folder
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            assert self._app is not None  # noqa: S101, for the type checker: nothing is asked before the start
+            await self._app(scope, receive, send)
+            return
+        await receive()
+        configure_logging(self._settings.log_level)
+        try:
+            with Marks.claimed(self._folder / "marks", self._settings.workers) as marks:
+                async with running_app(self._settings, self._token, marks) as self._app:
+                    gc.collect()
+                    gc.freeze()
+                    await send({"type": "lifespan.startup.complete"})
+                    await receive()
+        except (StoreUnusableError, OSError) as problem:
+            await send({"type": "lifespan.startup.failed", "message": str(problem)})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@contextmanager
+def _shared() -> Iterator[Path]:
+    """The folder that the workers share; prometheus_client finds it by the variable, when it is imported."""
+    with TemporaryDirectory(prefix="netsessions-workers-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield Path(folder)
+
+
+def serve(settings: Settings, token: str, listener: socket, *, grace: int) -> None:
+    """Runs the workers on a socket until a signal ends them, and starts anew those that end by themselves."""
+    with _shared() as folder:
+        config = uvicorn.Config(
+            Worker(settings, token, folder),
+            workers=settings.workers,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=grace,
+        )
+        Multiprocess(config, [listener]).run()
