@@ -19,7 +19,7 @@ class NotTheSameError(Exception):
 class _Held(NamedTuple):
     """What a database holds of a device, or in all: how many sessions, and the sum of their digests."""
 
-    count: int = 0
+    sessions: int = 0
     digest: int = 0
 
 
@@ -44,8 +44,8 @@ async def _held(store: Store, told: Progress, step: str) -> dict[str, _Held]:
     held: dict[str, _Held] = {}
     async for rows in store.stream(sessions.written(), {}):
         for row in rows:
-            count, digest = held.get(row[0], _Held())
-            held[row[0]] = _Held(count + 1, (digest + _digest(row)) % 2**64)
+            before, digest = held.get(row[0], _Held())
+            held[row[0]] = _Held(before + 1, (digest + _digest(row)) % 2**64)
         told(step, len(rows))
     return held
 
@@ -61,7 +61,7 @@ async def copy(source: Store, target: Store, told: Progress) -> Copied:
     and how many more sessions it has passed.
     """
     had, there = await _held(source, told, "Reading"), await _held(target, told, "Comparing")
-    foreign = next((mac for mac, held in there.items() if held.count > had.get(mac, _Held()).count), None)
+    foreign = next((mac for mac, held in there.items() if held.sessions > had.get(mac, _Held()).sessions), None)
     if foreign is not None:
         raise NotTheSameError(
             f"The target holds sessions of {foreign} that the source has not; nothing was copied. Name an empty database."
@@ -90,7 +90,7 @@ async def copy(source: Store, target: Store, told: Progress) -> Copied:
             "otherwise copy into an empty database."
         )
     checksum = sum(held.digest for held in there.values()) % 2**64
-    return Copied(copied, sum(held.count for held in there.values()), len(names), f"{checksum:016x}")
+    return Copied(copied, sum(held.sessions for held in there.values()), len(names), f"{checksum:016x}")
 
 
 async def _batches(source: Store, macs: list[str]) -> AsyncIterator[list[dict[str, Any]]]:

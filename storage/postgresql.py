@@ -420,7 +420,8 @@ class Store:
             except Exception as cause:
                 if undone(cause) or not passing(cause):
                     raise
-                connection.terminate()
+                with suppress(asyncpg.InterfaceError):  # ended already
+                    connection.terminate()
                 raise OutcomeUnknownError(str(cause) or type(cause).__name__) from cause
             if self._replicas is not None:
                 with suppress(Exception):

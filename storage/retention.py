@@ -23,7 +23,7 @@ def count() -> Select[Any]:
 
 
 @cache
-def batch(n: int) -> Select[Any]:
+def batch(n: int) -> Select[int, Any]:
     """How many the next batch of class `n` has, and its last start; from the start `since`, at most `limit`."""
     found = select(session.starts_at).where(_ended(n), session.starts_at >= number("since"))
     found_ = found.order_by(session.starts_at).limit(number("limit")).subquery("found")

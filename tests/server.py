@@ -19,7 +19,7 @@ TOKEN = "a-token-for-tests"
 class Server:
     """A running `netsessions serve`."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -31,9 +31,10 @@ class Server:
             "DATABASE_URL": f"sqlite:///{folder / 'netsessions.db'}",
         }
         environment = {k: v for k, v in (environment | settings).items() if v}
+        self.database = environment["DATABASE_URL"]
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "netsessions", "serve"],
+                [sys.executable, "-m", "netsessions", "serve", *arguments],
                 env=environment,
                 cwd=folder,
                 stdout=output,
@@ -68,9 +69,9 @@ class Server:
 
 
 @contextmanager
-def running(folder: Path, **settings: str) -> Iterator[Server]:
+def running(folder: Path, *arguments: str, **settings: str) -> Iterator[Server]:
     """A server that answers, and is ended with the test."""
-    server = Server(folder, **settings)
+    server = Server(folder, *arguments, **settings)
     try:
         server.wait()
         yield server

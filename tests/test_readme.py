@@ -68,12 +68,26 @@ def test_every_path_and_command_is_told() -> None:
         assert f"netsessions {command}" in README
 
 
-@pytest.mark.parametrize("command", ["serve", "import", "demo", "schema"])
+@pytest.mark.parametrize("command", sorted(main.commands))
 def test_every_command_explains_itself(command: str) -> None:
     """`--help` of each."""
     answer = CliRunner().invoke(main, [command, "--help"])
     assert answer.exit_code == 0
     assert "Usage:" in answer.output
+
+
+def test_the_commands_that_are_shown_have_the_options_that_are_shown() -> None:
+    """Whatever stands in a shell block."""
+    shown = re.findall(
+        r"netsessions ((?:import|demo|serve|prune|copy|db).*)", "".join(re.findall(r"```sh\n.*?```", README, re.S))
+    )
+    assert len(shown) >= 9
+    for line in shown:
+        words = shlex.split(line)
+        depth = 2 if words[0] == "db" else 1
+        answer = CliRunner().invoke(main, [*words[:depth], "--help"])
+        assert answer.exit_code == 0, line
+        assert all(word in answer.output for word in words if word.startswith("--")), line
 
 
 def test_no_other_distribution_owns_one_of_our_names() -> None:

@@ -1,8 +1,8 @@
 """The program as its users meet it: a process, a socket, a file."""
 
 import json
+import os
 import signal
-import sqlite3
 import stat
 import threading
 import time
@@ -14,13 +14,14 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from tests.conftest import sql
 from tests.server import TOKEN, Server, running
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, url: str) -> Iterator[Server]:
     """A server on an empty store."""
-    with running(tmp_path) as started:
+    with running(tmp_path, DATABASE_URL=url) as started:
         yield started
 
 
@@ -36,10 +37,9 @@ def stay(n: int, **changed: Any) -> dict[str, Any]:
 
 def stored(server: Server) -> set[str]:
     """The infos of all sessions in the file, read over a new connection after its integrity is checked."""
-    connection = sqlite3.connect(server.folder / "netsessions.db")
-    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    infos = [row[0] for row in connection.execute("SELECT info FROM session")]
-    connection.close()
+    if server.database.startswith("sqlite"):
+        assert sql(server.database, "PRAGMA integrity_check") == [("ok",)]
+    infos = [row[0] for row in sql(server.database, "SELECT info FROM session")]
     assert len(infos) == len(set(infos))
     return set(infos)
 
@@ -182,11 +182,11 @@ def test_32_clients_create_at_once_and_nothing_is_lost(server: Server) -> None:
     assert "database is locked" not in server.output.read_text()
 
 
-def test_after_kill_9_every_acknowledged_session_is_there(tmp_path: Path) -> None:
+def test_after_kill_9_every_acknowledged_session_is_there(tmp_path: Path, url: str) -> None:
     """Five times in a row, under a load of creates, on the same file."""
     acknowledged: set[str] = set()
     for attempt in range(5):
-        with running(tmp_path) as server:
+        with running(tmp_path, DATABASE_URL=url) as server:
             stopped = threading.Event()
 
             def create(
@@ -216,18 +216,20 @@ def test_after_kill_9_every_acknowledged_session_is_there(tmp_path: Path) -> Non
     assert len(acknowledged) > 200
 
 
-def test_a_list_of_200_000_sessions_streams_in_bounded_memory(tmp_path: Path) -> None:
+NUMBERS = {
+    "sqlite": "WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {count} - 1) SELECT {row} FROM s",
+    "postgresql": "SELECT {row} FROM generate_series(0, {count} - 1) AS s(n)",
+}
+
+
+def test_a_list_of_200_000_sessions_streams_in_bounded_memory(tmp_path: Path, url: str) -> None:
     """The server's memory grows by less than 64 MB, and the answer is whole."""
     count = 200_000
-    with running(tmp_path) as server:
-        writer = sqlite3.connect(tmp_path / "netsessions.db")
-        writer.executemany(
-            "INSERT INTO session (mac, id, ip, connected_at, disconnected_at, connection_event, disconnection_event, info)"
-            " VALUES ('AA:BB:CC:DD:EE:FF', ?, '10.0.0.1', ?, ?, 'Connected', 'Disconnected', '')",
-            ((n, n * 60_000_000, n * 60_000_000 + 1) for n in range(count)),
-        )
-        writer.commit()
-        writer.close()
+    row = "'AA:BB:CC:DD:EE:FF', n, '10.0.0.1', n * 60000000, n * 60000000 + 1, 'Connected', 'Disconnected', ''"
+    columns = "mac, id, ip, connected_at, disconnected_at, connection_event, disconnection_event, info"
+    made = NUMBERS[url.partition(":")[0]].format(count=count, row=row.replace("n *", "CAST(n AS BIGINT) *"))
+    sql(url, f"INSERT INTO session ({columns}) {made}")
+    with running(tmp_path, DATABASE_URL=url) as server:
         with server.client() as client:
             client.get("/sessions/list?limit=10")
             before = server.memory()
@@ -284,3 +286,43 @@ def test_both_doors_say_the_same_of_the_same_mistake(server_once: Server) -> Non
             renamed = {public.get(name, name): value for name, value in given.items()}
             graphql = client.post("/graphql", json={"query": mutation, "variables": {"input": renamed}})
             assert graphql.json()["errors"][0]["message"] == rest.json()["message"], mistake
+
+
+def test_workers_share_a_port_a_database_and_their_counts(tmp_path: Path, url: str) -> None:
+    """Each answers, each session is stored once, and whoever scrapes one of them is told of all."""
+    with running(tmp_path, "--workers", "2", DATABASE_URL=url) as server:
+
+        def create(n: int) -> None:
+            with server.client() as client:
+                for m in range(n, 400, 16):
+                    assert client.post("/sessions/create", json=stay(m)).status_code == 200
+
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(create, range(16)))
+        with server.client() as client:
+            metrics = client.get("/metrics").text
+        assert 'netsessions_requests_total{door="rest",outcome="ok"} 400.0' in metrics
+        assert "netsessions_sessions_written_total 400.0" in metrics
+        started = [line for line in server.output.read_text().splitlines() if "startup complete" in line]
+        assert len(started) == 2
+        assert stored(server) == {str(n) for n in range(400)}
+        assert server.stop() == 0
+
+
+def test_a_worker_that_ends_is_replaced(tmp_path: Path, url: str) -> None:
+    """And what was counted by the one that ended still counts."""
+    with running(tmp_path, "--workers", "2", DATABASE_URL=url) as server:
+        with server.client() as client:
+            assert client.post("/sessions/create", json=stay(1)).status_code == 200
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        workers = [pid for pid in children if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert len(workers) == 2
+        for pid in workers:
+            os.kill(int(pid), signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while server.output.read_text().count("startup complete") < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with server.client() as client:
+            assert client.post("/sessions/create", json=stay(2)).status_code == 200
+            assert "netsessions_sessions_written_total 2.0" in client.get("/metrics").text

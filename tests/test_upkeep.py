@@ -1,0 +1,226 @@
+"""What an operator does with a database: prunes it, moves it, shards it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import UniqueConstraint
+from sqlmodel import SQLModel
+
+import storage.tables
+from netsessions.cli import main
+from resolvers.clock import parse_period
+from resolvers.context import Context
+from resolvers.moving import NotTheSameError, copy
+from resolvers.retention import prune
+from storage.migrations import migrate
+from storage.store import Store, open_store
+from storage.tables import DAY, HOUR, MISSING
+from tests import postgres
+from tests.conftest import DATABASES, NOW, at, new_database, run, sql
+
+NOTHING = lambda *_: None  # noqa: E731
+
+
+def stay(n: int, **changed: Any) -> dict[str, Any]:
+    """A session of three years ago, two hours long."""
+    start = at("2022-08-01T00:00:00Z") + n * HOUR
+    return {
+        "mac": f"AA:BB:CC:DD:EE:{n % 5:02X}",
+        "id": n,
+        "ip": "10.0.0.1",
+        "connected_at": start,
+        "disconnected_at": start + 2 * HOUR,
+        "connection_event": "Connected",
+        "disconnection_event": "Disconnected",
+        "info": 'ü "quoted"',
+    } | changed
+
+
+OLD_AND_NEW = [
+    *map(stay, range(7)),
+    stay(7, disconnected_at=None, disconnection_event=None),  # open since
+    stay(8, disconnected_at=None, disconnection_event=MISSING),
+    stay(9, connected_at=None, connection_event=MISSING),
+    stay(10, disconnected_at=at(NOW)),  # began then, ended now
+    stay(11, connected_at=at(NOW) - DAY, disconnected_at=at(NOW)),
+]
+
+
+def command(url: str, *arguments: str) -> Result:
+    """A command as an operator calls it."""
+    return CliRunner().invoke(main, arguments, env={"DATABASE_URL": url})
+
+
+def ids(url: str) -> list[int]:
+    return [row[0] for row in sql(url, "SELECT id FROM session ORDER BY id")]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 1000])
+def test_pruning_removes_what_ended_long_ago_and_nothing_else(
+    context: Context, url: str, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """In batches of whatever size; what is open stays, and so does a device with a name."""
+    monkeypatch.setattr("resolvers.retention.BATCH", batch)
+    run(context.store.record(OLD_AND_NEW))
+    sql(url, "UPDATE device SET name = 'Phone' WHERE mac = 'AA:BB:CC:DD:EE:03'")
+    years = parse_period("2 years")
+    dry = run(prune(context, years, dry_run=True, progress=NOTHING))
+    assert ids(url) == list(range(12))
+    pruned = run(prune(context, years, dry_run=False, progress=NOTHING))
+    assert pruned.sessions == dry.sessions == 9
+    assert ids(url) == [7, 10, 11]
+    macs = [row[0][-2:] for row in sql(url, "SELECT mac FROM device ORDER BY mac")]
+    assert macs == ["00", "01", "02", "03"]
+    assert pruned.devices == 1
+
+
+def test_the_prune_command_tells_what_it_did(url: str) -> None:
+    """Counted before, told after, and a mistaken period is a mistake of usage."""
+    store = run(open_store(url))
+    run(store.record(OLD_AND_NEW))
+    run(store.close())
+    assert "Would delete 9 sessions" in command(url, "prune", "--older-than", "2 years", "--dry-run").output
+    assert "Deleted 9 sessions" in command(url, "prune", "--older-than", "P2Y").output
+    refused = command(url, "prune", "--older-than", "soon")
+    assert refused.exit_code == 2
+    assert "'soon' is not a period" in refused.output
+
+
+@pytest.mark.parametrize("source", DATABASES)
+@pytest.mark.parametrize("target", DATABASES)
+def test_a_copy_holds_the_same(tmp_path_factory: pytest.TempPathFactory, source: str, target: str) -> None:
+    """Every session and device, whichever database it goes from and to; a second copy finds everything there."""
+    first, second = (new_database(kind, tmp_path_factory.mktemp("move")) for kind in (source, target))
+    store = run(open_store(first))
+    run(store.record(OLD_AND_NEW))
+    run(store.close())
+    sql(first, "UPDATE device SET name = 'Phone' WHERE mac = 'AA:BB:CC:DD:EE:03'")
+    sql(first, "INSERT INTO device VALUES ('AA:BB:CC:DD:EE:99', 'Away', 'Ada')")
+    told = command(first, "copy", first, second)
+    assert told.exit_code == 0, told.output
+    assert "Copied 12 sessions. Both databases hold 12 sessions (checksum" in told.output
+    for table in ("session ORDER BY mac, id", "device ORDER BY mac"):
+        assert sql(second, f"SELECT * FROM {table}") == sql(first, f"SELECT * FROM {table}")
+    assert "Copied 0 sessions. Both databases hold 12" in command(first, "copy", first, second).output
+
+
+async def _both(first: str, second: str) -> tuple[Store, Store]:
+    return await open_store(first), await open_store(second)
+
+
+@pytest.mark.parametrize("target", DATABASES)
+def test_a_copy_that_was_interrupted_goes_on(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """What is there whole is not copied again, what is there in part is completed."""
+    first, second = (new_database(kind, tmp_path_factory.mktemp("move")) for kind in ("sqlite", target))
+    monkeypatch.setattr("resolvers.moving.BATCH", 2)
+    monkeypatch.setattr("storage.sqlite.CHUNK", 2)
+    source, store = run(_both(first, second))
+    run(source.record([stay(n) for n in range(20)]))
+
+    passed = []
+
+    def broken(step: str, more: int) -> None:
+        passed.append(more if step == "Copying" else 0)
+        if sum(passed) >= 6:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run(copy(source, store, broken))
+    assert 6 <= len(ids(second)) < 20
+    copied = run(copy(source, store, NOTHING))
+    assert copied.sessions == 20
+    assert copied.copied < 20
+    assert ids(second) == list(range(20))
+    run(source.close())
+    run(store.close())
+
+
+def test_a_copy_leaves_a_foreign_database_alone(context: Context, url: str, tmp_path: Path) -> None:
+    """One that holds what the source has not is refused, and nothing is put into it."""
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    assert "is not there" in command(other, "copy", other, url).output
+    migrate(other)
+    source = run(open_store(other))
+    run(source.record([stay(1)]))
+    run(context.store.record([stay(2)]))
+    with pytest.raises(NotTheSameError, match="source has not"):
+        run(copy(source, context.store, NOTHING))
+    assert ids(url) == [2]
+    run(source.close())
+    assert "same database" in command(url, "copy", url, url).output
+
+
+CITUS = """
+CREATE SCHEMA calls; CREATE TABLE calls.made (n serial, call text);
+CREATE TABLE public.pg_dist_partition (logicalrelid regclass);
+CREATE FUNCTION public.create_distributed_table(t regclass, c text, colocate_with text DEFAULT 'default') RETURNS void
+    LANGUAGE sql AS $$ INSERT INTO calls.made (call) SELECT concat_ws(' ', t::text, c, colocate_with, 'shards',
+    current_setting('citus.shard_count')); INSERT INTO public.pg_dist_partition VALUES (t) $$;
+CREATE FUNCTION public.truncate_local_data_after_distributing_table(t regclass) RETURNS void
+    LANGUAGE sql AS $$ INSERT INTO calls.made (call) SELECT 'truncate ' || t::text $$;
+"""
+
+
+@pytest.fixture(scope="module")
+def with_citus(tmp_path_factory: pytest.TempPathFactory) -> postgres.Cluster:
+    """A server with an extension of that name, which notes what it is asked to do."""
+    folder = postgres.cluster().folder.parent / "extensions"
+    (folder / "extension").mkdir(parents=True)
+    (folder / "extension/citus.control").write_text("default_version = '1'\nrelocatable = false\n")
+    (folder / "extension/citus--1.sql").write_text(CITUS)
+    for path in (folder, folder / "extension", *(folder / "extension").iterdir()):
+        path.chmod(0o755)
+    made = postgres.Cluster(f"{postgres.FAST} -c extension_control_path={folder}")
+    made.make()
+    made.start()
+    return made
+
+
+@pytest.mark.parametrize("filled", [False, True])
+def test_sharding_distributes_by_mac_and_keeps_devices_beside(with_citus: postgres.Cluster, filled: bool) -> None:
+    """Eight shards; rows that were there are moved and not kept twice; a second call changes nothing."""
+    name = f"sharded_{filled}".lower()
+    sql(with_citus.url(), f"CREATE DATABASE {name}")
+    url = with_citus.url(name)
+    refused = command(url, "db", "shard")
+    assert refused.exit_code == 1
+    assert refused.output.startswith("Error: This database has no Citus:")
+    sql(url, "CREATE EXTENSION citus")
+    if filled:
+        store = run(open_store(url))
+        run(store.record([stay(1)]))
+        run(store.close())
+    done = command(url, "db", "shard")
+    assert done.exit_code == 0, done.output
+    assert "session: distributed by mac over 8 shards" in done.output
+    truncated = [["truncate session"], ["truncate device"]] if filled else [[], []]
+    assert [row[0] for row in sql(url, "SELECT call FROM calls.made ORDER BY n")] == [
+        "session mac default shards 8",
+        *truncated[0],
+        "device mac session shards 8",
+        *truncated[1],
+    ]
+    assert command(url, "db", "shard").output.count("distributed already") == 2
+
+
+def test_the_tables_have_what_sharding_needs(tmp_path: Path) -> None:
+    """The MAC in every unique key, no triggers, no keys from one table to another, no ids that the database makes."""
+    url = new_database("postgresql", tmp_path)
+    keys = """SELECT c.relname, pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+        WHERE i.indisunique AND c.relname IN ('session', 'device')"""
+    unique = sql(url, keys)
+    assert len(unique) == 2
+    assert all("(mac" in definition for _, definition in unique)
+    assert sql(url, "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal") == []
+    assert sql(url, "SELECT conname FROM pg_constraint WHERE contype = 'f'") == []
+    assert sql(url, "SELECT column_name FROM information_schema.columns WHERE column_default LIKE 'nextval%'") == []
+    collations = """SELECT DISTINCT collation_name FROM information_schema.columns
+        WHERE table_name IN ('session', 'device') AND data_type = 'text'"""
+    assert sql(url, collations) == [("C",)]
+    for table in SQLModel.metadata.sorted_tables:
+        assert not [c for c in table.constraints if isinstance(c, UniqueConstraint)]
+    assert storage.tables.SESSIONS.primary_key.columns.keys() == ["mac", "id"]
