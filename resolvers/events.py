@@ -41,7 +41,9 @@ async def page(context: Context, query: EventsQuery, window: Parameters, page: P
     marks = {name: parse_cursor(name, given, kind, 3) for name, given in page.cursors()}
     for name, place in marks.items():
         parameters |= {f"{name}_{part}": value for part, value in zip(("key", "id", "side"), place, strict=True)}
-    question = ask.page(kind, after="after" in marks, before="before" in marks, backward=page.backward)
+    question = ask.page(
+        kind, after="after" in marks, before="before" in marks, backward=page.backward, merges=context.store.merges
+    )
     found = await context.store.fetch(question, parameters | {"limit": page.size + 1})
     return cut(page, found, EventRow.of, lambda row: cursor(kind, row[-2], row[1], row[-1]))
 
@@ -66,7 +68,9 @@ async def table(
 ) -> AsyncIterator[list[EventRow]]:
     """The rows with their device's name and owner, sorted by a column, in chunks."""
     how = search_for(search) if search else None
-    question = ask.table(_kind(query), sort, descending=descending, search=how, limited=limit is not None)
+    question = ask.table(
+        _kind(query), sort, descending=descending, search=how, limited=limit is not None, merges=context.store.merges
+    )
     parameters = {**window, "needle": like(search), "limit": limit, "offset": offset, "reach": offset + (limit or 0)}
     async for rows in context.store.stream(question, parameters):
         yield [EventRow.of(row) for row in rows]

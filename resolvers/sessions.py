@@ -177,14 +177,16 @@ class Plan:
 
     async def rows(self) -> Slice[SessionRow]:
         """The sessions."""
-        found = await self._store.fetch(ask.sessions(self._listing), self._parameters, short=self._listing.keyed)
+        found = await self._store.fetch(
+            ask.sessions(self._listing, merges=self._store.merges), self._parameters, short=self._listing.keyed
+        )
         return cut(
             self._page, found, lambda row: SessionRow._make(row[:-1]), lambda row: self._cursor((row[-1], row[1]))
         )
 
     async def json(self, selection: Selection) -> Slice[str] | None:
         """Each session as the JSON object of a selection; None where one of them cannot be written as such."""
-        question = ask.sessions_as_json(self._listing, selection, rejoined=self._store.rejoins)
+        question = ask.sessions_as_json(self._listing, selection, merges=self._store.merges)
         found = await self._store.fetch(question, self._parameters, short=self._listing.keyed)
         made = cut(self._page, found, itemgetter(0), lambda row: self._cursor((row[2], row[1])))
         return None if None in made.rows else made
@@ -224,7 +226,7 @@ async def every(context: Context, query: ListQuery) -> AsyncIterator[list[Sessio
     parameters |= {"limit": 2**62 if query.limit is None else query.limit, "offset": query.offset}
     limited = query.limit is not None or query.offset > 0
     asked = ask.Listing(conditions, limited=limited, offset=limited)
-    question = ask.sessions(asked)
+    question = ask.sessions(asked, merges=context.store.merges)
     if query.limit is not None and query.limit <= SHORT and not query.offset:
         found = await context.store.fetch(question, parameters, short=asked.keyed)
         yield [SessionRow._make(row[:-1]) for row in found]

@@ -261,6 +261,18 @@ def united(branches: Sequence[Select[Any]]) -> GenerativeSelect:
     return union_all(*branches) if len(branches) > 1 else branches[0]
 
 
+def ordered(
+    branch: Select[Any], place: Iterable[str], *, falls: bool, limit: ColumnElement[int] | None = None
+) -> Select[Any]:
+    """A branch that is told its order, and how many of its rows are wanted at most.
+
+    PostgreSQL merges only what is ordered by itself; SQLite merges only what is not.
+    """
+    told = in_order(branch, place, falls=falls)
+    # A statement with an order of its own must be a subquery within a union.
+    return select((told if limit is None else told.limit(limit)).subquery())
+
+
 def counted(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[int]:
     """How many sessions there are under the conditions, of which no two hold for the same one."""
     counts = (select(func.count()).select_from(SESSIONS).where(each).scalar_subquery() for each in conditions)

@@ -36,6 +36,7 @@ from storage.clauses import (
     in_order,
     ip_order,
     number,
+    ordered,
     overlapping,
     started_inside,
     united,
@@ -152,21 +153,21 @@ def _branches(kind: Kind) -> list[_Branch]:
     ]
 
 
-def _page(kind: Kind, *, after: bool, before: bool, falls: bool, limit: str) -> Subquery:
+def _page(kind: Kind, *, after: bool, before: bool, falls: bool, limit: str, merges: bool) -> Subquery:
     """The rows of which a page is made: no branch gives more than a page, and none sorts the whole period."""
 
     def of_page(branch: _Branch) -> Select[Any]:
         return between(branch.rows(), branch.place, descending=True, after=after, before=before)
 
     def first(branch: _Branch) -> Select[Any]:
-        # A statement with an order and a limit of its own must be a subquery within a union.
-        return select(in_order(of_page(branch), branch.place, falls=falls).limit(number(limit)).subquery())
+        return ordered(of_page(branch), branch.place, falls=falls, limit=number(limit))
 
     branches = _branches(kind)
     if kind == "ALL":
         # Ends have no index of their own. But a page holds nothing beyond the last of as many starts as it has rows, and
         # few ends lie before that.
-        starts = in_order(united([of_page(branch) for branch in _starts()]), ("key", "id"), falls=falls)
+        of_start = of_page if merges else first
+        starts = in_order(united([of_start(branch) for branch in _starts()]), ("key", "id"), falls=falls)
         last = starts.limit(1).offset(number(limit) - constant(1)).cte("last_start")
         reach = select(last.c.key).scalar_subquery()
         since, until = number("since"), number("until")
@@ -216,20 +217,22 @@ def _searched(row: Any, statement: Select[Any], search: Search | None) -> Select
 
 
 @cache
-def page(kind: Kind, *, after: bool, before: bool, backward: bool) -> Select[Any]:
-    """A keyset page of events, newest first, `limit` long."""
-    rows = _page(kind, after=after, before=before, falls=not backward, limit="limit")
+def page(kind: Kind, *, after: bool, before: bool, backward: bool, merges: bool = True) -> Select[Any]:
+    """A keyset page of events, newest first, `limit` long; see `Store.merges`."""
+    rows = _page(kind, after=after, before=before, falls=not backward, limit="limit", merges=merges)
     return in_order(select(*rows.c), ("key", "id", "side"), falls=not backward).limit(number("limit"))
 
 
 @cache
-def table(kind: Kind, sort: Sort, *, descending: bool, search: Search | None, limited: bool) -> Select[Any]:
+def table(
+    kind: Kind, sort: Sort, *, descending: bool, search: Search | None, limited: bool, merges: bool = True
+) -> Select[Any]:
     """Events with their device's name and owner, in the order of a column; newest first within equals.
 
     Where it is limited, `limit` rows after the first `offset`, whose sum is `reach`.
     """
     newest = limited and sort == "order" and descending and search is None
-    rows = _page(kind, after=False, before=False, falls=True, limit="reach") if newest else _rows(kind)
+    rows = _page(kind, after=False, before=False, falls=True, limit="reach", merges=merges) if newest else _rows(kind)
     row = rows.c
     statement: Select[Any] = (
         select(*row, device.name, device.owner).select_from(rows).outerjoin(DEVICES, device.mac == row.mac)

@@ -9,7 +9,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import lru_cache
 from operator import itemgetter
+from random import sample
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
@@ -181,6 +183,14 @@ async def _keep(_: Any) -> None:
     """Connections are handed on as they are: nothing here leaves a trace on one."""
 
 
+async def _spread(url: str, **how: Any) -> Any:
+    """A connection to any of the hosts of an address, so that each has its share."""
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    shuffled = ",".join(sample(hosts.split(","), k=hosts.count(",") + 1))
+    return await asyncpg.connect(urlunsplit(parts._replace(netloc=f"{user}{at}{shuffled}")), **how)
+
+
 async def _pool(url: str, **more: Any) -> Any:
     return await asyncpg.create_pool(
         url,
@@ -210,7 +220,7 @@ class _Create:
 class Store:
     """The sessions in a PostgreSQL database. Opened and closed by whoever composes the program."""
 
-    rejoins = False
+    merges = False
 
     def __init__(self, primary: Any, replicas: Any | None, marks: Marks) -> None:
         self._primary = primary
@@ -438,7 +448,7 @@ async def connect(url: str, read_url: str | None, marks: Marks | None = None) ->
     """A store on the primary, which is looked for anew whenever connections to it end."""
     try:
         primary = await _pool(url, target_session_attrs="read-write", command_timeout=COMMAND)
-        replicas = None if read_url is None else await _pool(read_url, command_timeout=COMMAND)
+        replicas = None if read_url is None else await _pool(read_url, connect=_spread, command_timeout=COMMAND)
     except (asyncpg.InterfaceError, ValueError) as problem:
         raise StoreUnusableError(f"The address of the database cannot be used ({problem}).") from problem
     return Store(primary, replicas, marks or Marks())

@@ -25,6 +25,7 @@ from storage.clauses import (
     known_end,
     number,
     of_classes,
+    ordered,
     overlapping,
     text,
     united,
@@ -120,7 +121,7 @@ class Listing(NamedTuple):
         return self.key == "start" and (self.conditions <= {"mac"} or self.conditions == {"mac", "overlapping"})
 
 
-def _listed(columns: Sequence[ColumnElement[Any]], listing: Listing) -> GenerativeSelect:
+def _listed(columns: Sequence[ColumnElement[Any]], listing: Listing, *, merges: bool) -> GenerativeSelect:
     conditions, key, descending, after, before, backward, limited, offset = listing
     by = key_of(key)
     # By start, each class lies in order in its index; by duration none does, and one sort is less than one a class.
@@ -135,7 +136,11 @@ def _listed(columns: Sequence[ColumnElement[Any]], listing: Listing) -> Generati
         )
         for n in classes
     ]
-    statement = in_order(united(branches), ("key", "id"), falls=descending != backward)
+    place, falls = ("key", "id"), descending != backward
+    if not merges and len(branches) > 1:
+        reach = number("limit") + number("offset") if offset else number("limit") if limited else None
+        branches = [ordered(branch, place, falls=falls, limit=reach) for branch in branches]
+    statement = in_order(united(branches), place, falls=falls)
     if limited:
         statement = statement.limit(number("limit"))
     if offset:
@@ -144,24 +149,24 @@ def _listed(columns: Sequence[ColumnElement[Any]], listing: Listing) -> Generati
 
 
 @cache
-def sessions(listing: Listing) -> GenerativeSelect:
-    """Sessions as rows, each with its order key last."""
-    return _listed(COLUMNS, listing)
+def sessions(listing: Listing, *, merges: bool = True) -> GenerativeSelect:
+    """Sessions as rows, each with its order key last; see `Store.merges`."""
+    return _listed(COLUMNS, listing, merges=merges)
 
 
 @lru_cache(SHAPES)
-def sessions_as_json(listing: Listing, selection: Selection, *, rejoined: bool) -> Select[Any]:
+def sessions_as_json(listing: Listing, selection: Selection, *, merges: bool) -> Select[Any]:
     """The same sessions, each as the JSON object of a selection, then its id and its order key.
 
-    First the rows, in order, then what is selected of each: so the selection is written once, not once a class. Rejoined,
-    only the places of the rows are carried along.
+    First the rows, in order, then what is selected of each: so the selection is written once, not once a class. Where
+    they are merged, only their addresses are carried along.
     """
-    if rejoined:
-        found = _listed((ROW_ADDRESS.label("address"), session.id), listing).subquery("found")
+    if merges:
+        found = _listed((ROW_ADDRESS.label("address"), session.id), listing, merges=True).subquery("found")
         rows = found.join(SESSIONS, found.c.address == ROW_ADDRESS)
         made = select(as_json(selection, session).label("json"), found.c.id, found.c.key).select_from(rows)
     else:
-        found = _listed(COLUMNS, listing).subquery("found")
+        found = _listed(COLUMNS, listing, merges=False).subquery("found")
         made = select(as_json(selection, found.c).label("json"), found.c.id, found.c.key)
     return in_order(made, ("found.key", "found.id"), falls=listing.descending != listing.backward)
 

@@ -223,7 +223,7 @@ async def _finished(function: Callable[..., T], *arguments: Any) -> T:
 class Store:
     """The sessions in one SQLite file. Opened and closed by whoever composes the program."""
 
-    rejoins = True
+    merges = True
 
     def __init__(self, path: Path) -> None:
         self._path = path

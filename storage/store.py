@@ -40,7 +40,7 @@ Change = Callable[[Transaction], Awaitable[T]]
 class Store(Protocol):
     """An open database. Whatever it cannot do for now, it says by `StoreUnavailableError`."""
 
-    rejoins: bool  # whether a row is better found again by its address than carried along
+    merges: bool  # whether the ordered branches of a union are merged unasked; otherwise each is told its order
 
     async def close(self) -> None:
         """Carries out what was submitted, then lets go of the database."""
