@@ -288,9 +288,19 @@ def test_both_doors_say_the_same_of_the_same_mistake(server_once: Server) -> Non
             assert graphql.json()["errors"][0]["message"] == rest.json()["message"], mistake
 
 
+def wait_for_workers(server: Server, count: int) -> None:
+    """Until so many have started in all."""
+    deadline = time.monotonic() + 30
+    while (started := server.output.read_text().count("startup complete")) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert started == count
+
+
 def test_workers_share_a_port_a_database_and_their_counts(tmp_path: Path, url: str) -> None:
     """Each answers, each session is stored once, and whoever scrapes one of them is told of all."""
     with running(tmp_path, "--workers", "2", DATABASE_URL=url) as server:
+        wait_for_workers(server, 2)
 
         def create(n: int) -> None:
             with server.client() as client:
@@ -303,8 +313,6 @@ def test_workers_share_a_port_a_database_and_their_counts(tmp_path: Path, url: s
             metrics = client.get("/metrics").text
         assert 'netsessions_requests_total{door="rest",outcome="ok"} 400.0' in metrics
         assert "netsessions_sessions_written_total 400.0" in metrics
-        started = [line for line in server.output.read_text().splitlines() if "startup complete" in line]
-        assert len(started) == 2
         assert stored(server) == {str(n) for n in range(400)}
         assert server.stop() == 0
 
@@ -312,6 +320,7 @@ def test_workers_share_a_port_a_database_and_their_counts(tmp_path: Path, url: s
 def test_a_worker_that_ends_is_replaced(tmp_path: Path, url: str) -> None:
     """And what was counted by the one that ended still counts."""
     with running(tmp_path, "--workers", "2", DATABASE_URL=url) as server:
+        wait_for_workers(server, 2)
         with server.client() as client:
             assert client.post("/sessions/create", json=stay(1)).status_code == 200
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
@@ -319,10 +328,7 @@ def test_a_worker_that_ends_is_replaced(tmp_path: Path, url: str) -> None:
         assert len(workers) == 2
         for pid in workers:
             os.kill(int(pid), signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while server.output.read_text().count("startup complete") < 4:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_for_workers(server, 4)
         with server.client() as client:
             assert client.post("/sessions/create", json=stay(2)).status_code == 200
             assert "netsessions_sessions_written_total 2.0" in client.get("/metrics").text
