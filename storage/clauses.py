@@ -47,26 +47,9 @@ COLUMNS = (
 ROW_ADDRESS: ColumnElement[int] = literal_column("session.rowid", BigInteger)
 
 
-class members(FunctionElement[str]):  # noqa: N801
-    """The strings of a parameter, a JSON array: one parameter however long the list is."""
-
-    inherit_cache = True
-
-
-@compiles(members, "sqlite")
-def _members_sqlite(element: members, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(SELECT value FROM json_each({compiler.process(element.clauses, **kw)}))"  # noqa: S608, a place for it
-
-
-@compiles(members, "postgresql")
-def _members_postgresql(element: members, compiler: SQLCompiler, **kw: Any) -> str:
-    # An array, made once: a subquery would be joined, and the planner would guess how long it is.
-    return f"ANY (ARRAY(SELECT json_array_elements_text(CAST({compiler.process(element.clauses, **kw)} AS json))))"
-
-
 def among(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
-    """Whether the column is one of the strings of the parameter, a JSON array."""
-    return _Among(column, members(text(name)))
+    """Whether the column is one of the strings of a parameter, a JSON array: one parameter however many there are."""
+    return _Among(column, text(name))
 
 
 class _Among(FunctionElement[bool]):
@@ -76,14 +59,15 @@ class _Among(FunctionElement[bool]):
 
 @compiles(_Among, "sqlite")
 def _among_sqlite(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
-    column, found = element.clauses
-    return f"{compiler.process(column, **kw)} IN {compiler.process(found, **kw)}"
+    column, strings = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({strings}))"  # noqa: S608, places for parameters
 
 
 @compiles(_Among, "postgresql")
 def _among_postgresql(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
-    column, found = element.clauses
-    return f"{compiler.process(column, **kw)} = {compiler.process(found, **kw)}"
+    column, strings = (compiler.process(clause, **kw) for clause in element.clauses)
+    # An array, made once: a subquery would be joined, and the planner would guess how long it is.
+    return f"{column} = ANY (ARRAY(SELECT json_array_elements_text(CAST({strings} AS json))))"
 
 
 class ip_order(FunctionElement[str]):  # noqa: N801

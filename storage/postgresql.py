@@ -87,12 +87,16 @@ def compiled(statement: CompilerElement) -> _Compiled:
     return _Compiled(str(made), tuple(made.positiontup or ()), constants)
 
 
+class _LostError(Exception):
+    """A connection turned out to be of no use."""
+
+
 def passing(cause: BaseException) -> bool:
     """Whether a failure is of the server, the way to it or of others' transactions, and not of the statement."""
     if isinstance(cause, asyncpg.PostgresError):
         # Classes: connection, rollback, resources, state, operator, system, internal; and a server that takes no writes.
         return (cause.sqlstate or "")[:2] in ("08", "40", "53", "55", "57", "58", "XX") or cause.sqlstate == "25006"
-    return isinstance(cause, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError)
+    return isinstance(cause, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError | _LostError)
 
 
 def undone(cause: BaseException) -> bool:
@@ -307,23 +311,23 @@ class Store:
     @asynccontextmanager
     async def _for_stream(self) -> AsyncIterator[Any]:
         """A connection that answers: what has begun to stream cannot be begun anew."""
-        pool = self._primary
+
+        async def answering(pool: Any, mark: int) -> Any:
+            connection = await pool.acquire(timeout=WAIT)
+            with suppress(Exception):
+                await connection.execute("SELECT 1")
+                if await connection.has_replayed(mark):
+                    return connection
+            await pool.release(connection)
+            raise _LostError("the connection was lost, or its replica is behind")
+
+        pool, connection = self._primary, None
         if self._replicas is not None:
             with suppress(Exception):
-                async with self._replicas.acquire(timeout=WAIT) as connection:
-                    if await connection.has_replayed(self._marks.of(asking.get())):
-                        pool = self._replicas
-
-        async def acquired(_: bool) -> Any:
-            connection = await pool.acquire(timeout=WAIT)
-            try:
-                await connection.execute("SELECT 1")
-            except BaseException:
-                await pool.release(connection)
-                raise
-            return connection
-
-        connection = await self._patiently(acquired)
+                connection = await answering(self._replicas, self._marks.of(asking.get()))
+                pool = self._replicas
+        if connection is None:
+            connection = await self._patiently(lambda _: answering(self._primary, 0))
         try:
             yield connection
         finally:

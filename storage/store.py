@@ -54,7 +54,7 @@ class Store(Protocol):
     async def write(self, change: Change[T], *, alone: bool = False) -> T:
         """Carries out a change and answers its result when it is durable; a change that raises leaves nothing behind.
 
-        It may be begun anew after a failure that undid it. While one runs `alone`, no other such change and no deletion does.
+        It may be begun anew after a failure that undid it. While one runs `alone`, no other such does.
         """
 
     async def record(self, rows: Sequence[Parameters]) -> None:
