@@ -4,7 +4,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,17 +76,28 @@ def per_request(server: Server, requests: list[Request], seconds: float) -> floa
 def compared(
     name: str, goal: float, beyond: float, servers: list[Server], requests: list[Request], *, quick: bool
 ) -> Figure:
-    """The bare server's time through ours, in turns; the servers are handed over in this order."""
+    """The bare server's time through ours; the servers are handed over in this order."""
     same(servers, requests)
+    times = in_turns([(server, requests) for server in servers], quick=quick)
+    return figure(name, goal, beyond, "bare", times)
+
+
+def in_turns(asked: Sequence[tuple[Server, list[Request]]], *, quick: bool) -> list[list[float]]:
+    """The processor times of each of two servers, turn by turn."""
     seconds, rounds = (0.8, 3) if quick else (2.0, 5)
     times: list[list[float]] = [[], []]
     for turn in range(rounds + 1):
-        for server, taken in zip(servers, times, strict=True):
+        for (server, requests), taken in zip(asked, times, strict=True):
             measured = per_request(server, requests, seconds if turn else 0.5)
             if turn:  # the first warms up
                 taken.append(measured)
+    return times
+
+
+def figure(name: str, goal: float, beyond: float, other: str, times: list[list[float]]) -> Figure:
+    """What the times of another server and of ours come to."""
     ratio = median(a / b for a, b in zip(*times, strict=True))
-    detail = f"bare {median(times[0]) * 1000:.3g} ms, ours {median(times[1]) * 1000:.3g} ms of CPU"
+    detail = f"{other} {median(times[0]) * 1000:.3g} ms, ours {median(times[1]) * 1000:.3g} ms of CPU"
     return Figure(name, ratio, goal, beyond, detail)
 
 

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,8 +104,12 @@ class Client:
 class Server:
     """A process that answers on a port."""
 
-    def __init__(self, command: list[str], port: int, environment: dict[str, str]) -> None:
+    def __init__(
+        self, command: list[str], port: int, environment: dict[str, str], also: Callable[[], float] = float
+    ) -> None:
+        """Counts to its processor time what others take in its service, where told."""
         self.port = port
+        self._also = also
         self._process = subprocess.Popen(
             command,
             env={k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")} | environment,
@@ -134,9 +138,8 @@ class Server:
             self._process.wait()
 
     def cpu(self) -> float:
-        """Seconds of processor time so far, of all threads."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        """Seconds of processor time so far, of all threads, and of those who serve it."""
+        return processor_time(self._process.pid) + self._also()
 
     def memory(self, peak: bool = False) -> float:
         """Resident memory in MB, now or at its most."""
@@ -144,7 +147,14 @@ class Server:
         return int(status.split("VmHWM:" if peak else "VmRSS:")[1].split()[0]) / 1024
 
 
-def _port() -> int:
+def processor_time(pid: int, *, of_ended: bool = False) -> float:
+    """Seconds of processor time that a process took so far, and the children of it that ended, where told."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return sum(map(int, fields[11 : 15 if of_ended else 13])) / TICK
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
     while True:
         port = random.randrange(21_000, 32_000)
         with socket.socket() as listener:
@@ -156,17 +166,17 @@ def _port() -> int:
 
 
 @contextmanager
-def ours(database: Path, zone: str = "UTC") -> Iterator[Server]:
-    """The server as its users start it, with its settings as they are."""
-    port = _port()
+def ours(database: Path | str, zone: str = "UTC", also: Callable[[], float] = float) -> Iterator[Server]:
+    """The server as its users start it, with its settings as they are, on a file or an address."""
+    port = free_port()
     settings = {
         "API_TOKEN": TOKEN,
         "GRAPHQL_PORT": str(port),
-        "DATABASE_URL": f"sqlite:///{database}",
+        "DATABASE_URL": database if isinstance(database, str) else f"sqlite:///{database}",
         "TIMEZONE": zone,
     }
     with ExitStack() as stack:
-        server = Server([sys.executable, "-m", "netsessions", "serve"], port, settings)
+        server = Server([sys.executable, "-m", "netsessions", "serve"], port, settings, also)
         stack.callback(server.stop)
         yield server
 
@@ -174,9 +184,19 @@ def ours(database: Path, zone: str = "UTC") -> Iterator[Server]:
 @contextmanager
 def the_bare(database: Path, zone: str = "UTC") -> Iterator[Server]:
     """The reference."""
-    port = _port()
+    port = free_port()
     with ExitStack() as stack:
         server = Server([sys.executable, "-m", "benchmarks.bare", str(database), str(port), zone], port, {})
+        stack.callback(server.stop)
+        yield server
+
+
+@contextmanager
+def the_bare_pg(url: str, also: Callable[[], float]) -> Iterator[Server]:
+    """The reference on PostgreSQL."""
+    port = free_port()
+    with ExitStack() as stack:
+        server = Server([sys.executable, "-m", "benchmarks.bare_pg", url, str(port)], port, {}, also)
         stack.callback(server.stop)
         yield server
 

@@ -4,8 +4,10 @@ A folder holds the counts of each, which `/metrics` adds up, and the marks by wh
 worker answers it.
 """
 
+import asyncio
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,11 +47,21 @@ class Worker:
                     gc.collect()
                     gc.freeze()
                     await send({"type": "lifespan.startup.complete"})
+                    watching = asyncio.create_task(_end_with_parent())
                     await receive()
+                    watching.cancel()
         except (StoreUnusableError, OSError) as problem:
             await send({"type": "lifespan.startup.failed", "message": str(problem)})
             return
         await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _end_with_parent() -> None:
+    """Ends this process in order when the one that started it is gone, in whatever way: nobody else would."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

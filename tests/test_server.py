@@ -317,6 +317,18 @@ def test_workers_share_a_port_a_database_and_their_counts(tmp_path: Path, url: s
         assert server.stop() == 0
 
 
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    """Also where it was killed: the port is free again."""
+    with running(tmp_path, "--workers", "2") as server:
+        wait_for_workers(server, 2)
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+        deadline = time.monotonic() + 20
+        with pytest.raises(httpx.TransportError):
+            while time.monotonic() < deadline:
+                httpx.get(f"{server.url}/health", timeout=5)
+                time.sleep(0.1)
+
+
 def test_a_worker_that_ends_is_replaced(tmp_path: Path, url: str) -> None:
     """And what was counted by the one that ended still counts."""
     with running(tmp_path, "--workers", "2", DATABASE_URL=url) as server:
