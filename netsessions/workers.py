@@ -59,7 +59,7 @@ class Worker:
 async def _end_with_parent() -> None:
     """Ends this process in order when the one that started it is gone, in whatever way: nobody else would."""
     parent = os.getppid()
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110, no event tells of it
         await asyncio.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -187,7 +187,8 @@ class Plan:
     async def json(self, selection: Selection) -> Slice[str] | None:
         """Each session as the JSON object of a selection; None where one of them cannot be written as such."""
         question = ask.sessions_as_json(self._listing, selection, merges=self._store.merges)
-        found = await self._store.fetch(question, self._parameters, short=self._listing.keyed)
+        answer = await self._store.fetch(question, self._parameters, short=self._listing.keyed)
+        found = ask.objects(answer, merges=self._store.merges)
         made = cut(self._page, found, itemgetter(0), lambda row: self._cursor((row[2], row[1])))
         return None if None in made.rows else made
 

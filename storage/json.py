@@ -62,11 +62,12 @@ def _instant_postgresql(element: instant, compiler: SQLCompiler, **kw: Any) -> s
     fraction = f"(({at} % {SECOND}) + {SECOND}) % {SECOND}"
 
     def moment(seconds: str) -> str:
-        return f"""to_char(to_timestamp({seconds}), 'YYYY-MM-DD"T"HH24:MI:SS')"""
+        # As JSON it is written faster than by `to_char`: "2025-08-01T10:00:00+00:00".
+        return f"left(to_json(to_timestamp({seconds}))::text, 20)"
 
     return (
-        f"CASE WHEN {at} % {SECOND} = 0 THEN {moment(f'{at} / {SECOND}')} || 'Z' "
-        f"ELSE {moment(f'({at} - {fraction}) / {SECOND}')} || '.' || lpad(({fraction})::text, 6, '0') || 'Z' END"
+        f"CASE WHEN {at} % {SECOND} = 0 THEN {moment(f'{at} / {SECOND}')} || 'Z\"' "
+        f"ELSE {moment(f'({at} - {fraction}) / {SECOND}')} || '.' || lpad(({fraction})::text, 6, '0') || 'Z\"' END"
     )
 
 
@@ -89,6 +90,8 @@ def _json_object_postgresql(element: json_object, compiler: SQLCompiler, **kw: A
         sql = compiler.process(value.clauses if isinstance(value, free) else value, **kw)
         if isinstance(value, free):
             sql = f"to_json({sql})::text"
+        elif isinstance(value, instant):
+            pass  # quoted by itself
         elif isinstance(value.type, Text):
             sql = f"'\"' || {sql} || '\"'"
         else:

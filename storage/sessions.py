@@ -161,14 +161,21 @@ def sessions_as_json(listing: Listing, selection: Selection, *, merges: bool) ->
     First the rows, in order, then what is selected of each: so the selection is written once, not once a class. Where
     they are merged, only their addresses are carried along.
     """
+    order, falls = ("found.key", "found.id"), listing.descending != listing.backward
     if merges:
         found = _listed((ROW_ADDRESS.label("address"), session.id), listing, merges=True).subquery("found")
         rows = found.join(SESSIONS, found.c.address == ROW_ADDRESS)
         made = select(as_json(selection, session).label("json"), found.c.id, found.c.key).select_from(rows)
-    else:
-        found = _listed(COLUMNS, listing, merges=False).subquery("found")
-        made = select(as_json(selection, found.c).label("json"), found.c.id, found.c.key)
-    return in_order(made, ("found.key", "found.id"), falls=listing.descending != listing.backward)
+        return in_order(made, order, falls=falls)
+    found = _listed(COLUMNS, listing, merges=False).subquery("found")
+    made = select(as_json(selection, found.c).label("json"), found.c.id, found.c.key)
+    # One row of arrays: on the way from PostgreSQL, a row costs more than what is in it.
+    return select(*map(func.array_agg, in_order(made, order, falls=falls).subquery().c))
+
+
+def objects(found: list[Any], *, merges: bool) -> list[Any]:
+    """The rows that `sessions_as_json` stands for, of what it was answered."""
+    return found if merges else list(zip(*(column or () for column in found[0]), strict=True))
 
 
 @cache

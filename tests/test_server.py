@@ -322,11 +322,9 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     with running(tmp_path, "--workers", "2") as server:
         wait_for_workers(server, 2)
         assert server.stop(signal.SIGKILL) == -signal.SIGKILL
-        deadline = time.monotonic() + 20
+        time.sleep(5)
         with pytest.raises(httpx.TransportError):
-            while time.monotonic() < deadline:
-                httpx.get(f"{server.url}/health", timeout=5)
-                time.sleep(0.1)
+            httpx.get(f"{server.url}/health", timeout=5)
 
 
 def test_a_worker_that_ends_is_replaced(tmp_path: Path, url: str) -> None:
