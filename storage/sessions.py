@@ -124,8 +124,11 @@ class Listing(NamedTuple):
 def _listed(columns: Sequence[ColumnElement[Any]], listing: Listing, *, merges: bool) -> GenerativeSelect:
     conditions, key, descending, after, before, backward, limited, offset = listing
     by = key_of(key)
-    # By start, each class lies in order in its index; by duration none does, and one sort is less than one a class.
-    classes = [n for n in CLASSES if n != OPEN or "ended_until" not in conditions] if key == "start" else [None]
+    # By start, each class lies in order in its index; by duration none does, and one sort is less than one a class. Where
+    # merging costs more than a second index, the classes serve overlaps alone.
+    classes: list[int | None] = [n for n in CLASSES if n != OPEN or "ended_until" not in conditions]
+    if key != "start" or not (merges or "overlapping" in conditions):
+        classes = [None]
     branches = [
         between(
             select(*columns, by.label("key")).where(*_under(conditions, n)),

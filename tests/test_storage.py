@@ -167,6 +167,9 @@ def test_the_database_itself_refuses_what_cannot_be(url: str, wrong: dict[str, A
     assert held(url) == []
 
 
+OF_POSTGRESQL = ("session_in_order", "session_of_device_in_order")
+
+
 def test_migrations_make_the_tables_that_the_program_expects(url: str) -> None:
     """Nothing is left for a migration to do, and generated columns are computed as the tables declare them."""
 
@@ -185,7 +188,9 @@ def test_migrations_make_the_tables_that_the_program_expects(url: str) -> None:
     else:
         engine = create_engine(url)
         with engine.connect() as connection:
-            assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+            # Alembic does not see which indexes are meant for another database.
+            ours = {"include_object": lambda _, name, *__: name not in OF_POSTGRESQL}
+            assert compare_metadata(MigrationContext.configure(connection, opts=ours), SQLModel.metadata) == []
         engine.dispose()
     with closing(sqlite3.connect(":memory:")) as declared:
         for table in SQLModel.metadata.sorted_tables:
@@ -226,15 +231,15 @@ INDEXES = {
 
 
 @pytest.mark.parametrize("kind", DATABASES)
-@pytest.mark.parametrize("revision", ["0001"])
+@pytest.mark.parametrize("revision", ["0001", "0002"])
 def test_a_database_of_an_earlier_release_is_upgraded_with_its_rows(tmp_path: Path, kind: str, revision: str) -> None:
     """Nothing of a session changes, and what is computed of it is as in a new database."""
     if kind == "sqlite":
         old = f"sqlite:///{tmp_path / 'old.db'}"
     else:
         server = postgres.cluster()
-        sql(server.url(), f"CREATE DATABASE upgraded_{os.getpid()}")
-        old = server.url(f"upgraded_{os.getpid()}")
+        sql(server.url(), f"CREATE DATABASE upgraded_{revision}_{os.getpid()}")
+        old = server.url(f"upgraded_{revision}_{os.getpid()}")
     new = new_database(kind, tmp_path)
     migrate(old, revision)
     for each in (old, new):
