@@ -27,8 +27,8 @@ from rest_compat.openapi import document
 from schema.door import GraphQLDoor
 from storage.errors import StoreUnavailableError
 from storage.marks import Marks
+from storage.opening import open_store
 from storage.sessions import any_session
-from storage.store import open_store
 
 HEALTH_SECONDS = 2  # a store that takes longer for one row serves nobody
 

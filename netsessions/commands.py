@@ -24,7 +24,8 @@ from storage.citus import SHARDS, shard
 from storage.errors import StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate
 from storage.netalertx import SourceError
-from storage.store import open_store, sqlite_path
+from storage.opening import open_store
+from storage.store import sqlite_path
 
 T = TypeVar("T")
 

@@ -28,6 +28,7 @@ Row = Any  # asyncpg's record: a sequence
 T = TypeVar("T")
 
 CONNECTIONS, STREAMS = 12, 6  # of one process to one database; of them, those that answer long lists
+SPARE = 4  # of them, those that are kept for the next short question
 GROUP = 512  # creates in one commit at most
 BULK = 256  # sessions from which on they are copied in and not inserted
 CHUNK = 1000  # rows that a stream or a cursor holds at a time
@@ -88,7 +89,7 @@ def compiled(statement: CompilerElement) -> _Compiled:
 
 
 class _LostError(Exception):
-    """A connection turned out to be of no use."""
+    """A connection turned out to be of no use: it has ended, or its replica is behind what its reader must see."""
 
 
 def passing(cause: BaseException) -> bool:
@@ -221,6 +222,43 @@ class _Create:
         self.done: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
 
 
+class _Readers:
+    """Connections that one reader hands to the next: giving one back to its pool and taking it again costs as much as a
+    short question itself."""
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+        self._spare: list[Any] = []
+
+    async def read(self, read: Callable[[Any], Awaitable[T]]) -> T:
+        connection = await self._take()
+        try:
+            found = await read(connection)
+        except BaseException:
+            await self.pool.release(connection)
+            raise
+        if len(self._spare) < SPARE:
+            self._spare.append(connection)
+        else:
+            await self.pool.release(connection)
+        return found
+
+    async def _take(self) -> Any:
+        while self._spare:
+            connection = self._spare.pop()
+            if not connection.is_closed():
+                return connection
+            await self.pool.release(connection)
+        return await self.pool.acquire(timeout=WAIT)
+
+    async def close(self) -> None:
+        while self._spare:
+            await self.pool.release(self._spare.pop())
+        with suppress(Exception):
+            await asyncio.wait_for(self.pool.close(), WAIT)
+        self.pool.terminate()
+
+
 class Store:
     """The sessions in a PostgreSQL database. Opened and closed by whoever composes the program."""
 
@@ -229,6 +267,8 @@ class Store:
     def __init__(self, primary: Any, replicas: Any | None, marks: Marks) -> None:
         self._primary = primary
         self._replicas = replicas
+        self._readers = _Readers(primary)
+        self._replica_readers = None if replicas is None else _Readers(replicas)
         self._marks = marks
         self._streams = asyncio.Semaphore(STREAMS)
         self._creates: list[_Create] = []
@@ -241,10 +281,8 @@ class Store:
         while self._writes:
             self._written.clear()
             await self._written.wait()
-        for pool in filter(None, (self._primary, self._replicas)):
-            with suppress(Exception):
-                await asyncio.wait_for(pool.close(), WAIT)
-            pool.terminate()
+        for readers in filter(None, (self._readers, self._replica_readers)):
+            await readers.close()
 
     async def fetch(self, question: CompilerElement, parameters: Parameters, *, short: bool = False) -> list[Row]:
         """All rows that answer a named question."""
@@ -257,19 +295,20 @@ class Store:
         return await self._read(read)
 
     async def _read(self, read: Callable[[Any], Awaitable[T]]) -> T:
-        if self._replicas is not None:
+        if self._replica_readers is not None:
+            mark = self._marks.of(asking.get())
+
+            async def current(connection: Any) -> T:
+                if not await connection.has_replayed(mark):
+                    raise _LostError
+                return await read(connection)
+
             try:
-                async with self._replicas.acquire(timeout=WAIT) as connection:
-                    if await connection.has_replayed(self._marks.of(asking.get())):
-                        return await read(connection)
+                return await self._replica_readers.read(current)
             except Exception as cause:
                 if not passing(cause):
                     raise
-        return await self._patiently(lambda _: self._on_primary(read))
-
-    async def _on_primary(self, read: Callable[[Any], Awaitable[T]]) -> T:
-        async with self._primary.acquire(timeout=WAIT) as connection:
-            return await read(connection)
+        return await self._patiently(lambda _: self._readers.read(read))
 
     async def _patiently(self, attempt: Callable[[bool], Awaitable[T]]) -> T:
         """Tries until it works or patience is over; tells each attempt whether it is not the first."""
@@ -319,7 +358,7 @@ class Store:
                 if await connection.has_replayed(mark):
                     return connection
             await pool.release(connection)
-            raise _LostError("the connection was lost, or its replica is behind")
+            raise _LostError("the connection was lost")
 
         pool, connection = self._primary, None
         if self._replicas is not None:

@@ -1,12 +1,10 @@
-"""What a database offers to the resolvers, and how one is opened by its address: `sqlite:///file` or `postgresql://…`."""
+"""What a database offers to the resolvers, whichever it is; and the addresses of databases."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.sql.elements import CompilerElement
-
-from storage.marks import Marks
 
 Parameters = Mapping[str, Any]
 Row = Sequence[Any]
@@ -67,15 +65,3 @@ class Store(Protocol):
 def sqlite_path(url: str) -> Path | None:
     """The file of an address; None for a database that is not a file."""
     return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
-
-
-async def open_store(url: str, read_url: str | None = None, marks: Marks | None = None) -> Store:
-    """Opens a migrated database. Reads go to `read_url` where they may, as the marks of all workers tell."""
-    path = sqlite_path(url)
-    if path is not None:
-        from storage import sqlite
-
-        return sqlite.Store(path)
-    from storage import postgresql
-
-    return await postgresql.connect(url, read_url, marks)

@@ -18,8 +18,9 @@ from resolvers.clock import Clock
 from resolvers.context import Context
 from schema.door import GraphQLDoor
 from storage.migrations import migrate
+from storage.opening import open_store
 from storage.sqlite import connect
-from storage.store import open_store, sqlite_path
+from storage.store import sqlite_path
 from tests import postgres
 
 NOW = "2025-08-20T12:00:00Z"

@@ -15,7 +15,8 @@ from resolvers.context import Context
 from schema.build import build
 from schema.door import GraphQLDoor
 from schema.types import Planned
-from storage.store import Transaction, open_store
+from storage.opening import open_store
+from storage.store import Transaction
 from storage.tables import DAY, HOUR, MISSING, SECOND
 from tests.conftest import DATABASES, MAC, at, client_of, new_database, run
 

@@ -23,7 +23,7 @@ from resolvers.demo import NotEmptyError, make_demo
 from resolvers.importing import Report, _instant, _usual, import_file
 from storage.migrations import migrate
 from storage.netalertx import SourceError
-from storage.store import open_store
+from storage.opening import open_store
 from tests.conftest import DATABASES, NOW, at, new_database, sql
 from tests.conftest import run as run_
 

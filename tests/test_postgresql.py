@@ -14,8 +14,9 @@ from schema.door import GraphQLDoor
 from storage import changes, sessions
 from storage.errors import OutcomeUnknownError, StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate
+from storage.opening import open_store
 from storage.postgresql import BULK
-from storage.store import Transaction, open_store
+from storage.store import Transaction
 from tests.conftest import client_of, new_database, run, sql
 from tests.test_upkeep import ids, stay
 

@@ -14,7 +14,8 @@ import pytest
 from storage import sessions
 from storage.marks import asking
 from storage.migrations import migrate
-from storage.store import Store, open_store
+from storage.opening import open_store
+from storage.store import Store
 from tests import postgres
 from tests.conftest import sql
 from tests.server import running

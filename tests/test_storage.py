@@ -23,8 +23,9 @@ from sqlmodel import SQLModel
 from storage import events, sessions
 from storage.errors import StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate
+from storage.opening import open_store
 from storage.sqlite import connect
-from storage.store import Change, Store, Transaction, open_store, sqlite_path
+from storage.store import Change, Store, Transaction, sqlite_path
 from storage.tables import DAY, HOUR, MISSING, SHORT
 from tests import postgres
 from tests.conftest import DATABASES, new_database, sql

@@ -15,7 +15,8 @@ from resolvers.context import Context
 from resolvers.moving import NotTheSameError, copy
 from resolvers.retention import prune
 from storage.migrations import migrate
-from storage.store import Store, open_store
+from storage.opening import open_store
+from storage.store import Store
 from storage.tables import DAY, HOUR, MISSING
 from tests import postgres
 from tests.conftest import DATABASES, NOW, at, new_database, run, sql
