@@ -11,11 +11,11 @@ from asyncpg.transaction import Transaction as Begun
 from resolvers.context import Context
 from rest_compat.door import rest_door
 from schema.door import GraphQLDoor
-from storage import changes, sessions
+from storage import changes, events, sessions
 from storage.errors import OutcomeUnknownError, StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate
 from storage.opening import open_store
-from storage.postgresql import BULK
+from storage.postgresql import BULK, SETTINGS, compiled
 from storage.store import Transaction
 from tests.conftest import client_of, new_database, run, sql
 from tests.test_upkeep import ids, stay
@@ -180,3 +180,39 @@ def test_what_cannot_be_reached_for_long_is_unavailable(tmp_path: Path, monkeypa
         await store.close()
 
     asyncio.run(main())
+
+
+FIRST_PAGE: dict[str, Any] = {"limit": 51, "now": 10**15, "since": 10**12, "until": 10**15, "mac": stay(0)["mac"]}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        sessions.sessions(sessions.Listing(limited=True), merges=False),
+        sessions.sessions(sessions.Listing(frozenset({"mac"}), limited=True), merges=False),
+        sessions.sessions(sessions.Listing(frozenset({"overlapping"}), limited=True), merges=False),
+        sessions.sessions(sessions.Listing(frozenset({"mac", "overlapping"}), limited=True), merges=False),
+        *(events.page(kind, after=False, before=False, backward=False, merges=False) for kind in ("ALL", "DOWN")),
+    ],
+    ids=["all", "device", "overlapping", "device overlapping", "events", "rare events"],
+)
+def test_a_first_page_reads_no_table_whole(url: str, question: Any) -> None:
+    """Whatever its size: the plan walks indexes."""
+    columns = "mac, id, ip, connected_at, disconnected_at, connection_event, disconnection_event, info"
+    made = (
+        "'AA:BB:CC:DD:EE:' || n % 90 + 10, n, '::1', n::bigint * 60000000, (n::bigint + n % 9000) * 60000000, "
+        "'Connected', 'Disconnected', ''"
+    )
+    sql(url, f"INSERT INTO session ({columns}) SELECT {made} FROM generate_series(0, 99999) AS s(n)")
+    sql(url, "ANALYZE session")
+    statement = compiled(question)
+
+    async def planned() -> str:
+        connection = await asyncpg.connect(url, server_settings=SETTINGS)
+        rows = await connection.fetch(f"EXPLAIN {statement.sql}", *statement.arguments(FIRST_PAGE))
+        await connection.close()
+        return "\n".join(row[0] for row in rows)
+
+    plan = asyncio.run(planned())
+    assert "Seq Scan on session" not in plan, plan
+    assert "Index" in plan
