@@ -1,10 +1,14 @@
 """Puts the schema together, and prints it."""
 
+from functools import lru_cache
+
 import strawberry
 from graphql import GraphQLError
 from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.name_converter import NameConverter
 from strawberry.types import ExecutionContext
+from strawberry.utils.str_converters import to_camel_case
 
 from schema.compiled import CompiledExecutor, KnownQueries
 from schema.operations import Mutation, Query
@@ -14,6 +18,16 @@ from schema.types import Device, Session
 DOCUMENTS = 256  # parsed and validated documents that are kept
 # No type of ours leads back to itself, and introspection has a limit of its own: what multiplies a query is its length.
 MAX_ALIASES, MAX_TOKENS = 30, 100_000
+
+
+class _Names(NameConverter):
+    """Spells each name once: Strawberry asks for those of arguments with every request."""
+
+    def apply_naming_config(self, name: str) -> str:
+        return _spelled(name)
+
+
+_spelled = lru_cache(1024)(to_camel_case)
 
 
 class _Quiet:
@@ -36,7 +50,7 @@ def build(*, fast: bool = True) -> strawberry.Schema:
         mutation=Mutation,
         types=[Session, Device],
         execution_context_class=CompiledExecutor if fast else None,
-        config=StrawberryConfig(scalar_map=SCALARS),
+        config=StrawberryConfig(scalar_map=SCALARS, name_converter=_Names()),
         extensions=[
             lambda: MaxTokensLimiter(max_token_count=MAX_TOKENS),
             lambda: MaxAliasesLimiter(max_alias_count=MAX_ALIASES),
