@@ -10,7 +10,8 @@ from strawberry.schema.name_converter import NameConverter
 from strawberry.types import ExecutionContext
 from strawberry.utils.str_converters import to_camel_case
 
-from schema.compiled import CompiledExecutor, KnownQueries
+from schema.compiled import CompiledExecutor
+from schema.known import KnownQueries
 from schema.operations import Mutation, Query
 from schema.scalars import SCALARS
 from schema.types import Device, Session

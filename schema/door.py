@@ -15,8 +15,8 @@ from strawberry.types.graphql import OperationType
 
 from resolvers.context import Context
 from schema.build import build
-from schema.compiled import KnownQueries, plain
 from schema.errors import body, formatted, unavailable
+from schema.known import KnownQueries, plain
 from schema.types import Request
 from storage.errors import StoreUnavailableError
 

@@ -1,7 +1,7 @@
 """Queries and mutations: read the arguments, call a resolver, show what it answers."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
@@ -23,6 +23,7 @@ from schema.types import (
     DeleteSessionsPayload,
     Device,
     Node,
+    Request,
     Session,
     SessionEvent,
     SessionEventType,
@@ -63,6 +64,34 @@ def _page(info: Ask, first: int | None, after: str | None, last: int | None, bef
     return inputs.read(Page, _given(first=first, after=after, last=last, before=before), info.context.context.clock)
 
 
+def list_sessions(request: Request, given: Mapping[str, Any]) -> Connection[Session]:
+    """What the query does with its arguments as the resolvers' models read them."""
+    context = request.context
+    wanted = inputs.read(inputs.SessionFilter, given.get("filter") or {}, context.clock)
+    place = {name: given[name] for name in Page.model_fields if given.get(name) is not None}
+    page = inputs.read(Page, place, context.clock)
+    plan = sessions.page(context, wanted, given.get("order_by") or "NEWEST", page)
+
+    async def count() -> int:
+        return await sessions.count(context, wanted)
+
+    return planned(plan, lambda found: connection_of(found, session_of, count), count)
+
+
+def list_device_sessions(request: Request, given: Mapping[str, Any]) -> list[Session]:
+    """The same for one device's."""
+    context = request.context
+    query = inputs.read(inputs.DeviceQuery, {k: v for k, v in given.items() if v is not None}, context.clock)
+    return planned(sessions.of_device(context, query), lambda found: [session_of(row) for row in found.rows])
+
+
+# Queries whose answer is a `Planned`.
+LISTS: dict[str, Callable[[Request, Mapping[str, Any]], Any]] = {
+    "sessions": list_sessions,
+    "deviceSessions": list_device_sessions,
+}
+
+
 @strawberry.type
 class Query:
     @strawberry.field
@@ -88,15 +117,8 @@ class Query:
         last: int | None = _UNSET,
         before: str | None = _UNSET,
     ) -> Connection[Session]:
-        context = info.context.context
-        wanted = inputs.read(inputs.SessionFilter, plain(filter) if filter else {}, context.clock)
-        page = _page(info, first, after, last, before)
-        plan = sessions.page(context, wanted, (order_by or SessionOrder.NEWEST).value, page)
-
-        async def count() -> int:
-            return await sessions.count(context, wanted)
-
-        return planned(plan, lambda found: connection_of(found, session_of, count), count)
+        place = {"first": first, "after": after, "last": last, "before": before}
+        return list_sessions(info.context, _given(filter=filter, order_by=order_by, **place))
 
     @strawberry.field
     async def session_calendar(
@@ -108,9 +130,7 @@ class Query:
 
     @strawberry.field
     def device_sessions(self, info: Ask, mac: MAC, period: Period | None = ONE_DAY) -> list[Session]:
-        context = info.context.context
-        query = inputs.read(inputs.DeviceQuery, _given(mac=mac, period=period), context.clock)
-        return planned(sessions.of_device(context, query), lambda found: [session_of(row) for row in found.rows])
+        return list_device_sessions(info.context, _given(mac=mac, period=period))
 
     @strawberry.field
     async def session_events(

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from resolvers.clock import Clock
 from resolvers.context import Context
 from schema.build import build
+from schema.compiled import CompiledExecutor
 from schema.door import GraphQLDoor
 from schema.types import Planned
 from storage.opening import open_store
@@ -105,11 +106,11 @@ def sorted_errors(content: bytes) -> bytes | dict[str, Any]:
 
 
 def same(doors: tuple[TestClient, TestClient], query: str, **more: Any) -> bytes:
-    """The answer of both doors, of the fast one also when it knows the query already."""
+    """The answer of both doors, of the fast one also when it knows the query already, and what there is to settle of it."""
     fast, ordinary = doors
     body = {"query": query} | more
     expected = ordinary.post("/", json=body)
-    for _ in range(2):
+    for _ in range(3):
         answer = fast.post("/", json=body)
         assert sorted_errors(answer.content) == sorted_errors(expected.content)
         assert answer.status_code == expected.status_code
@@ -240,6 +241,73 @@ def test_generated_queries_are_answered_the_same(
     same(doors, request_[0], **request_[1])
 
 
+@st.composite
+def alone(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """A request of one list without directives, with arguments from variables, right and wrong, and in the text."""
+    text = draw(root("list").filter(lambda made: "@" not in made))
+    declared = draw(
+        st.sampled_from(
+            [
+                '($n: Int, $mac: MAC! = "aabb.ccdd.eeff")',
+                '($n: Int = 2, $mac: MAC = "nonsense")',
+                "($n: Int, $mac: MAC)",
+                "($n: Int!, $mac: MAC!)",
+            ]
+        )
+    )
+    again = draw(st.sampled_from(["", f" list: {text.removeprefix('list: ')}", " more: __typename"]))
+    text = f"query One{declared} {{ {text}{again} }}"
+    for name in ("Deep", "Whose", "Plain"):
+        if f"...{name}" in text:
+            text += " " + FRAGMENTS[name]
+    variables = draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "n": st.sampled_from([None, 4, -1, 2**40, "4", 1.5]),
+                "mac": st.sampled_from([MAC, "aabb.ccdd.eeff", "nonsense", None, 5]),
+                "unknown": st.just(1),
+            },
+        )
+    )
+    return text, {"variables": variables}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(request_=alone())
+def test_generated_lists_are_answered_the_same(
+    doors: tuple[TestClient, TestClient], request_: tuple[str, dict[str, Any]]
+) -> None:
+    """What is settled of a query that is one list leaves its variables and arguments as they are with each request."""
+    same(doors, request_[0], **request_[1])
+
+
+def test_a_known_list_goes_straight_to_its_resolver(
+    doors: tuple[TestClient, TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is executed once it is settled; with directives, or beside another field, all of it is."""
+    executions = 0
+    executed = CompiledExecutor.execute_operation
+
+    def counted(executor: CompiledExecutor) -> Any:
+        nonlocal executions
+        executions += 1
+        return executed(executor)
+
+    monkeypatch.setattr(CompiledExecutor, "execute_operation", counted)
+    query = "query($n: Int) { sessions(first: $n) { nodes { mac } } }"
+    for asked, expected in (
+        (query, 2),
+        (query.replace("mac", "mac @include(if: true)"), 4),
+        (query[:-1] + " a: __typename }", 4),
+    ):
+        executions = 0
+        for n in (1, 2, 3, 4):
+            answer = doors[0].post("/", json={"query": asked, "variables": {"n": n}}).json()
+            assert len(answer["data"]["sessions"]["nodes"]) == n
+        assert executions == expected, asked
+
+
 PLAIN = "{ sessions(first: 100) { nodes { %s } pageInfo { endCursor } } }" % " ".join(FIELDS)
 
 
@@ -277,7 +345,7 @@ def test_a_known_query_is_still_told_what_is_wrong_with_its_request(doors: tuple
 
 def test_known_queries_are_bounded(doors: tuple[TestClient, TestClient], monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends ever new queries does not fill the memory, nor one that sends long ones."""
-    monkeypatch.setattr("schema.compiled.KNOWN", 3)
+    monkeypatch.setattr("schema.known.KNOWN", 3)
     fast, _ = doors
     known = fast.app.schema._known  # type: ignore[attr-defined]
     known.clear()
