@@ -1,11 +1,11 @@
-"""The two tables. A session is stored once; what can be read off its ends is computed by the database, so it cannot disagree.
+"""The tables. A session is stored once; what can be read off its ends is computed by the database, so it cannot disagree.
 
 Instants are whole microseconds since 1970-01-01T00:00Z.
 """
 
 from typing import ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, SmallInteger, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, Integer, SmallInteger, Text, text
 from sqlmodel import Field, SQLModel
 
 MISSING = "<missing event>"
@@ -30,6 +30,9 @@ SHORT = 1024  # rows that are few: on SQLite they are read on the event loop, in
 # asked for by type.
 MARKED_START, MARKED_END = "connection_event <> 'Connected'", "disconnection_event <> 'Disconnected'"
 
+# A device has one open session at most of those that are reported as they happen.
+OPEN_AND_LIVE = "live = 1 AND disconnected_at IS NULL AND disconnection_event IS NULL"
+
 _STATE = f"""CASE
     WHEN connected_at IS NULL THEN '{MISSING_CONNECTION}'
     WHEN disconnected_at IS NOT NULL THEN '{COMPLETE}'
@@ -48,12 +51,16 @@ _SPAN = f"""CASE
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 
+# SQLite numbers rows by itself where the key is an INTEGER.
+_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+
+
 def _text(comment: str, *, nullable: bool = False, primary_key: bool = False) -> Column[str]:
     return Column(TEXT, nullable=nullable, primary_key=primary_key, comment=comment)
 
 
-def _marked(name: str, *columns: str, where: str) -> Index:
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+def _where(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class Session(SQLModel, table=True):
@@ -86,6 +93,10 @@ class Session(SQLModel, table=True):
         )
     )
     span: int = Field(sa_column=Column(SmallInteger, Computed(_SPAN), comment="span class; read from indexes only"))
+    live: int = Field(
+        sa_column=Column(SmallInteger, nullable=False, server_default="0", comment="1: reported as it happened")
+    )
+    seen_at: int | None = Field(sa_column=Column(BigInteger, comment="the last heartbeat while it was open"))
 
     __table_args__ = (
         CheckConstraint("connected_at <= disconnected_at", name="session_end_not_before_start"),
@@ -103,8 +114,9 @@ class Session(SQLModel, table=True):
         # On PostgreSQL, lists that ask for no overlap walk these instead: merging costs more there.
         Index("session_in_order", "starts_at", "id").ddl_if(dialect="postgresql"),
         Index("session_of_device_in_order", "mac", "starts_at", "id").ddl_if(dialect="postgresql"),
-        _marked("session_by_marked_start", "connection_event", "starts_at", where=MARKED_START),
-        _marked("session_by_marked_end", "disconnection_event", "disconnected_at", where=MARKED_END),
+        _where("session_open_once", "mac", where=OPEN_AND_LIVE, unique=True),
+        _where("session_by_marked_start", "connection_event", "starts_at", where=MARKED_START),
+        _where("session_by_marked_end", "disconnection_event", "disconnected_at", where=MARKED_END),
     )
 
 
@@ -118,6 +130,62 @@ class Device(SQLModel, table=True):
     owner: str | None = Field(default=None, sa_column=_text("given by a person", nullable=True))
 
 
+class Change(SQLModel, table=True):
+    """A session that was created, or what a change made of one: what subscribers are told of, and the history of a session."""
+
+    __tablename__: ClassVar[str] = "change"
+
+    seq: int = Field(sa_column=Column(_NUMBER, primary_key=True, autoincrement=True, comment="in the order of commits"))
+    at: int = Field(sa_column=Column(BigInteger, nullable=False, comment="when it was written"))
+    kind: str = Field(sa_column=_text("CREATED, UPDATED or DELETED"))
+    mac: str = Field(sa_column=Column(TEXT, nullable=False))
+    id: int = Field(sa_column=Column(BigInteger, nullable=False, comment="of the session, with its MAC"))
+    who: str = Field(sa_column=_text("name of the token, or of the command"))
+    before: str | None = Field(sa_column=_text("the session as JSON; null where it was created", nullable=True))
+    after: str | None = Field(sa_column=_text("the session as JSON; null where it was created or deleted", nullable=True))
+
+    __table_args__ = (
+        _where("change_of_session", "mac", "id", where="before IS NOT NULL"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class Answer(SQLModel, table=True):
+    """What a request was answered that may be sent again."""
+
+    __tablename__: ClassVar[str] = "answer"
+
+    key: str = Field(sa_column=_text("an Idempotency-Key, and whose", primary_key=True))
+    asked: str = Field(sa_column=_text("digest of the request that it came with"))
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    message: str | None = Field(sa_column=_text("the answer", nullable=True))
+
+
+class Token(SQLModel, table=True):
+    """A token beside the server's own."""
+
+    __tablename__: ClassVar[str] = "token"
+
+    name: str = Field(sa_column=Column(TEXT, primary_key=True))
+    digest: str = Field(sa_column=Column(TEXT, nullable=False, unique=True, comment="SHA-256 of the token"))
+    scope: str = Field(sa_column=_text("what it may do: calendar"))
+    made_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Accounting(SQLModel, table=True):
+    """Which session a network access server means by its own name for it."""
+
+    __tablename__: ClassVar[str] = "accounting"
+
+    nas: str = Field(sa_column=_text("the network access server", primary_key=True))
+    acct_session_id: str = Field(sa_column=_text("its name for the session", primary_key=True))
+    mac: str = Field(sa_column=Column(TEXT, nullable=False))
+    id: int = Field(sa_column=Column(BigInteger, nullable=False, comment="of the session, with its MAC"))
+    at: int = Field(sa_column=Column(BigInteger, nullable=False, comment="when it was first told of"))
+
+
 # What questions are written on: the tables, and their columns by name.
 SESSIONS, DEVICES = SQLModel.metadata.tables["session"], SQLModel.metadata.tables["device"]
+CHANGES, ANSWERS = SQLModel.metadata.tables["change"], SQLModel.metadata.tables["answer"]
+TOKENS, ACCOUNTING = SQLModel.metadata.tables["token"], SQLModel.metadata.tables["accounting"]
 session, device = SESSIONS.c, DEVICES.c
