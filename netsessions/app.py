@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 import rest_compat.errors
@@ -20,6 +20,7 @@ from netsessions import pages
 from netsessions.identity import Asking, RequireToken
 from netsessions.observe import Metrics, Observe
 from netsessions.settings import Settings
+from netsessions.upkeep import kept_up
 from resolvers.clock import Clock
 from resolvers.context import Context
 from rest_compat.door import rest_door
@@ -45,8 +46,11 @@ async def running_app(settings: Settings, token: str, marks: Marks | None = None
     store = await open_store(settings.database_url, settings.database_read_url, marks)
     try:
         metrics = Metrics()
-        app = build(Context(store, Clock(settings.zone), metrics.written.inc), token, metrics)
-        yield Asking(app) if settings.database_read_url else app
+        context = Context(store, Clock(settings.zone), metrics.written.inc)
+        app = build(context, token, metrics)
+        async with kept_up(context, settings.unseen_for):
+            yield Asking(app) if settings.database_read_url else app
+        await context.feed.close()
     finally:
         await store.close()
 
@@ -77,10 +81,12 @@ def build(context: Context, token: str, metrics: Metrics) -> Starlette:
     async def refused(_: Request, problem: Exception) -> Response:
         return rest_compat.errors.translated(problem)
 
+    graphql = RequireToken(GraphQLDoor(context), token, schema.errors.unauthenticated)
     identity = Middleware(RequireToken, token, rest_compat.errors.unauthenticated)
     app = Starlette(
         routes=[
-            Route("/graphql", RequireToken(GraphQLDoor(context), token, schema.errors.unauthenticated)),
+            Route("/graphql", graphql),
+            WebSocketRoute("/graphql", graphql),
             Mount("/sessions", rest_door(context), middleware=[identity]),
             Route("/sessions", nothing, middleware=[identity]),
             Route("/metrics", exposition, middleware=[identity]),

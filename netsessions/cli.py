@@ -13,7 +13,7 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from netsessions import workers
 from netsessions.app import running_app
-from netsessions.commands import copy_command, db_commands, demo_command, import_command, prune_command
+from netsessions.commands import copy_command, db_commands, demo_command, import_command, prune_command, sweep_command
 from netsessions.observe import configure_logging
 from netsessions.settings import Settings, settings_options, token_for
 from schema import sdl
@@ -32,13 +32,22 @@ def main() -> None:
 main.add_command(import_command)
 main.add_command(demo_command)
 main.add_command(prune_command)
+main.add_command(sweep_command)
 main.add_command(copy_command)
 main.add_command(db_commands)
 
 
 @main.command()
 @settings_options(
-    "graphql_port", "host", "api_token", "database_url", "database_read_url", "workers", "timezone", "log_level"
+    "graphql_port",
+    "host",
+    "api_token",
+    "database_url",
+    "database_read_url",
+    "workers",
+    "unseen_for",
+    "timezone",
+    "log_level",
 )
 def serve(settings: Settings) -> None:
     """Start the server."""

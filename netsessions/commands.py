@@ -14,10 +14,11 @@ from rich.progress import Progress, TaskID
 
 from netsessions.settings import Settings, settings_options, zone_of
 from resolvers.clock import Clock, Period, parse_period
-from resolvers.context import Context
+from resolvers.context import Context, acting
 from resolvers.demo import DAYS, Made, NotEmptyError, make_demo
 from resolvers.errors import InvalidInputError
 from resolvers.importing import Refusals, Report, import_file
+from resolvers.live import sweep
 from resolvers.moving import Copied, NotTheSameError, copy
 from resolvers.retention import Pruned, prune
 from storage.citus import SHARDS, shard
@@ -166,6 +167,16 @@ def prune_command(settings: Settings, older_than: Period, dry_run: bool) -> None
         click.echo(f"Would delete {pruned.sessions:,} {what}.\nThis was a dry run: nothing was deleted.")
     else:
         click.echo(f"Deleted {pruned.sessions:,} {what}, and {pruned.devices:,} devices of which nothing was left.")
+
+
+@click.command("sweep")
+@click.option("--unseen-for", type=_period, required=True, metavar="PERIOD", help="As in '10 minutes' or PT10M.")
+@settings_options("database_url", "timezone")
+def sweep_command(settings: Settings, unseen_for: Period) -> None:
+    """End the sessions of devices that no heartbeat has told of for longer than a period, at their last one."""
+    acting.set("sweep")
+    ended = _with_store(settings, lambda context: sweep(context, unseen_for))
+    click.echo(f"Ended {ended:,} sessions.")
 
 
 def _address(text: str) -> str:

@@ -14,6 +14,7 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from resolvers.clock import Period, parse_period
 from storage.store import POSTGRESQL, SQLITE, sqlite_path
 
 _TOKEN = re.compile(r"[\x21-\x7e]{8,}", re.ASCII)  # what a header can carry, and not guessed by hand
@@ -52,6 +53,11 @@ class Settings(BaseSettings):
         None, description="PostgreSQL replicas of the same database, for reads: postgresql://user@host1,host2/name."
     )
     workers: int = Field(1, ge=1, le=64, description="Processes that answer; on one database and one port.")
+    unseen_for: Period | None = Field(
+        None,
+        description="After how long without a heartbeat the server ends a session at its last one, as in '10 minutes'; "
+        "without it never. Sessions that no heartbeat ever told of are left alone.",
+    )
     timezone: str = Field("UTC", description="IANA name of the zone of times without an offset, as in Europe/Berlin.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severity that is logged: debug, info, warning or error."
@@ -95,6 +101,11 @@ class Settings(BaseSettings):
         if self.database_read_url and self.database_path:
             raise ValueError("DATABASE_READ_URL needs a DATABASE_URL of PostgreSQL, which its replicas follow")
         return self
+
+    @field_validator("unseen_for", mode="before")
+    @classmethod
+    def _period(cls, text: object) -> Period | None:
+        return parse_period(text) if text else None
 
     @field_validator("timezone")
     @classmethod

@@ -1,10 +1,16 @@
-"""What every resolver is handed: the store, the clock, and whom to tell of what was written."""
+"""What every resolver is handed: the store, the clock, the feed of changes, and whom to tell of what was written."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 
 from resolvers.clock import Clock
-from storage.store import Store
+from resolvers.feed import Feed
+from storage.store import Parameters, Store
+
+# Whose token, or which command, makes the changes: set by the program around a request.
+acting: ContextVar[str] = ContextVar("acting", default="netsessions")
 
 
 def _nobody(_: int) -> None:
@@ -18,3 +24,12 @@ class Context:
     store: Store
     clock: Clock
     on_written: Callable[[int], None] = _nobody
+
+    @cached_property
+    def feed(self) -> Feed:
+        """The changes of all processes, for those who watch."""
+        return Feed(self.store, self.clock)
+
+    def told(self) -> Parameters:
+        """What the journal says of a change besides the change: when, and by whom."""
+        return {"at": self.clock.now(), "who": acting.get()}

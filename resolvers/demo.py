@@ -52,6 +52,8 @@ def _stays(random: Random, mac: str, ip: str, *, portable: bool, now: int) -> li
             "connection_event": opening,
             "disconnection_event": "Device Down" if down else "Disconnected",
             "info": "",
+            "live": 0,
+            "seen_at": None,
         }
         chance = random.random()
         if end >= now:

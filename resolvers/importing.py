@@ -178,6 +178,8 @@ def parameters(row: SourceSession, zone: ZoneInfo) -> dict[str, Any]:
         "connection_event": MISSING if connected_at is None else start_event or "Connected",
         "disconnection_event": end_event,
         "info": "" if row.info is None else _parsed(row.info, lambda t: parse_text(t, INFO_LENGTH), "unreadable info"),
+        "live": 0,
+        "seen_at": None,
         "starts_at": disconnected_at if connected_at is None else connected_at,
     }
 

@@ -26,6 +26,7 @@ from storage.tables import MISSING
 
 MAX_PAGE = 10_000
 MAX_CREATED = 10_000
+KEY_LENGTH = 200
 
 
 def _clock(info: ValidationInfo) -> Clock:
@@ -42,14 +43,15 @@ def _text(longest: int, default: str | None = None) -> BeforeValidator:
     return BeforeValidator(lambda v: default if v is None and default is not None else parse_text(v, longest))
 
 
-def _event_type(default: str) -> BeforeValidator:
-    def parse(value: object) -> str:
-        text = default if value is None else parse_text(value, EVENT_TYPE_LENGTH)
-        if not text.strip():
-            raise ValueError("is empty; leave it out or name an event type")
-        return text
+def _parse_event_type(value: object, default: str) -> str:
+    text = default if value is None else parse_text(value, EVENT_TYPE_LENGTH)
+    if not text.strip():
+        raise ValueError("is empty; leave it out or name an event type")
+    return text
 
-    return BeforeValidator(parse)
+
+def _event_type(default: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: _parse_event_type(value, default))
 
 
 def whole(least: int, most: int) -> tuple[BeforeValidator, WithJsonSchema]:
@@ -142,6 +144,57 @@ class NewSession(Input):
         if self.start_time is not None and self.end_time is not None and self.end_time < self.start_time:
             raise FieldError("end_time", "is before start_time")
         return self
+
+
+def _reported(default: str) -> BeforeValidator:
+    """The event type of an end that was seen."""
+
+    def parse(value: object) -> str:
+        text = _parse_event_type(value, default)
+        if text == MISSING:
+            raise ValueError(f"cannot be {MISSING} in a report of it; leave it out or name an event type")
+        return text
+
+    return BeforeValidator(parse)
+
+
+class StartReport(Input):
+    """A device that connects, as it is reported when it happens."""
+
+    mac: Mac = Field(description="The device's MAC address, in any common notation.")
+    ip: Ip = Field(description="The device's IPv4 or IPv6 address.")
+    at: Instant | None = Field(default=None, description="When; now unless told.")
+    event_type: Annotated[str, _reported("Connected")] = Field(default="Connected")
+    info: Annotated[str, _text(INFO_LENGTH, "")] = Field(default="", description="Free text.")
+
+
+class StopReport(Input):
+    """A device that disconnects, as it is reported when it happens."""
+
+    mac: Mac = Field(description="The device's MAC address, in any common notation.")
+    ip: Ip | None = Field(default=None, description="Its address; needed where no session of it is known.")
+    at: Instant | None = Field(default=None, description="When; now unless told.")
+    event_type: Annotated[str, _reported("Disconnected")] = Field(default="Disconnected")
+
+
+class Seen(Input):
+    """A device that is there."""
+
+    mac: Mac
+    ip: Ip
+
+
+class SeenAt(Input):
+    """When devices were there."""
+
+    at: Instant | None = None
+
+
+class EndAt(Input):
+    """When a session ended, and how."""
+
+    at: Instant | None = None
+    event_type: Annotated[str, _reported("Disconnected")] = "Disconnected"
 
 
 class OneDevice(Input):
@@ -254,6 +307,18 @@ class SessionFilter(Input):
     end_date: Day | None = None
     overlaps: TimeRange | None = None
     search: Annotated[str, _text(NAME_LENGTH)] | None = None
+
+
+class Watch(Input):
+    """Of which devices to tell, and after which change."""
+
+    macs: list[Mac] | None = None
+    after: str | None = None
+
+    @property
+    def devices(self) -> frozenset[str] | None:
+        """The devices; None for all."""
+        return None if self.macs is None else frozenset(self.macs)
 
 
 class Page(Input):

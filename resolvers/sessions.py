@@ -12,12 +12,12 @@ from resolvers.context import Context
 from resolvers.errors import InvalidInputError
 from resolvers.inputs import CalendarQuery, DeviceQuery, ListQuery, NewSession, Page, SessionFilter
 from resolvers.paging import Slice, cursor, cut, parse_cursor
-from storage import changes
+from storage import changes, journal
 from storage import sessions as ask
 from storage.clauses import like, search_for
 from storage.json import Selection
 from storage.sessions import SessionRow, SpannedRow
-from storage.store import Transaction
+from storage.store import Change, Parameters, Transaction, created
 from storage.tables import CONNECTED, MISSING, SHORT
 
 Order = Literal["NEWEST", "OLDEST", "LONGEST", "SHORTEST"]
@@ -49,7 +49,14 @@ class _Ids:
 new_ids = _Ids()
 
 
-def _written(new: NewSession, identity: int) -> dict[str, Any]:
+class Reported(NamedTuple):
+    """The session that a report was about, as it is now, and what became of it in a sentence."""
+
+    session: SessionRow
+    message: str
+
+
+def written(new: NewSession, identity: int) -> dict[str, Any]:
     """What the store keeps of a reported session."""
     if new.end_time is not None:
         end_event: str | None = new.event_type_disc
@@ -64,35 +71,73 @@ def _written(new: NewSession, identity: int) -> dict[str, Any]:
         "connection_event": new.event_type_conn,
         "disconnection_event": end_event,
         "info": new.info,
+        "live": 0,
+        "seen_at": None,
     }
 
 
 async def create(context: Context, new: Sequence[NewSession]) -> list[tuple[str, int]]:
     """Records sessions, all or none; answers the MAC and id of each when they are durable."""
-    rows = [_written(one, identity) for one, identity in zip(new, new_ids(context.clock, len(new)), strict=True)]
+    rows = [written(one, identity) for one, identity in zip(new, new_ids(context.clock, len(new)), strict=True)]
 
-    await context.store.record(rows)
+    await context.store.record(rows, context.told())
     context.on_written(len(rows))
     return [(row["mac"], row["id"]) for row in rows]
 
 
-async def create_one(context: Context, new: NewSession) -> SessionRow:
+async def create_one(context: Context, new: NewSession) -> Reported:
     """Records a session; answers it when it is durable."""
     (identity,) = new_ids(context.clock, 1)
-    row = await context.store.record_one(_written(new, identity))
+    row = await context.store.record_one(written(new, identity), context.told())
     context.on_written(1)
-    return SessionRow._make(row)
+    return Reported(SessionRow._make(row), created_message(new.mac))
+
+
+def creating(context: Context, new: NewSession) -> Change[str]:
+    """The same as a change, which answers the sentence."""
+    told = context.told()
+
+    async def change(transaction: Transaction) -> str:
+        (identity,) = new_ids(context.clock, 1)
+        rows = [written(new, identity)]
+        await transaction.record(rows)
+        await transaction.note(created(rows, told))
+        return created_message(new.mac)
+
+    return change
+
+
+def noted(told: Parameters, kind: journal.Kind, before: SessionRow, after: SessionRow | None) -> Parameters:
+    """What the journal says of a change of a session."""
+    return {
+        "at": told["at"],
+        "who": told["who"],
+        "kind": kind,
+        "mac": before.mac,
+        "id": before.id,
+        "before": json.dumps(before),
+        "after": None if after is None else json.dumps(after),
+    }
 
 
 async def delete(context: Context, mac: str) -> int:
     """Deletes all sessions of a device; answers how many there were."""
+    return await context.store.write(deleting(context, mac))
+
+
+def deleting(context: Context, mac: str) -> Change[int]:
+    """The same as a change."""
+    told = context.told()
 
     async def change(transaction: Transaction) -> int:
-        deleted = await transaction.execute(changes.delete_sessions(), {"mac": mac})
+        await transaction.hold([mac], "remove")
+        rows = await transaction.fetch(ask.of_device(), {"mac": mac})
+        await transaction.execute(changes.delete_sessions(), {"mac": mac})
         await transaction.execute(changes.delete_bare_device(), {"mac": mac})
-        return deleted
+        await transaction.note([noted(told, "DELETED", SessionRow._make(row), None) for row in rows])
+        return len(rows)
 
-    return await context.store.write(change)
+    return change
 
 
 async def get(context: Context, mac: str, identity: int) -> SessionRow | None:

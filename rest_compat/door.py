@@ -11,23 +11,27 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from resolvers import events, sessions
+from resolvers import answers, events, live, sessions
 from resolvers.context import Context
-from resolvers.inputs import CalendarQuery, DeviceQuery, ListQuery, NewSession, OneDevice
+from resolvers.inputs import CalendarQuery, DeviceQuery, ListQuery, NewSession, OneDevice, StartReport, StopReport
 from rest_compat import requests, rows
 from rest_compat.errors import translated
+from storage.store import Change, Transaction
 
 JSON = "application/json"
 
 Endpoint = Callable[[Context, Request], Awaitable[Response]]
 Row = TypeVar("Row")
+Done = TypeVar("Done")
 
 
 def rest_door(context: Context) -> ASGIApp:
-    """The six documented paths, below wherever it is mounted."""
+    """The documented paths and those beside them, below wherever it is mounted."""
     # A path that is none of the names is a device's address; so GET /create is a wrong method and not an odd MAC.
     named: dict[str, tuple[Endpoint, str]] = {
         "/create": (create, "POST"),
+        "/start": (start, "POST"),
+        "/stop": (stop, "POST"),
         "/delete": (delete, "DELETE"),
         "/list": (listing, "GET"),
         "/calendar": (calendar, "GET"),
@@ -61,16 +65,41 @@ def rest_door(context: Context) -> ASGIApp:
 
 async def create(context: Context, request: Request) -> Response:
     """POST /create."""
-    new = await requests.body(NewSession, request, context.clock)
-    await sessions.create_one(context, new)
-    return _done(sessions.created_message(new.mac))
+    new, key = await requests.body(NewSession, request, context.clock)
+    if key is None:
+        return _done((await sessions.create_one(context, new)).message)
+    return _done(await answers.once(context, *key, sessions.creating(context, new)))
+
+
+async def start(context: Context, request: Request) -> Response:
+    """POST /start."""
+    report, key = await requests.body(StartReport, request, context.clock)
+    return await _once(context, key, live.starting(context, report), lambda done: done.message)
+
+
+async def stop(context: Context, request: Request) -> Response:
+    """POST /stop."""
+    report, key = await requests.body(StopReport, request, context.clock)
+    return await _once(context, key, live.stopping(context, report), lambda done: done.message)
 
 
 async def delete(context: Context, request: Request) -> Response:
     """DELETE /delete."""
-    device = await requests.body(OneDevice, request, context.clock)
-    await sessions.delete(context, device.mac)
-    return _done(sessions.deleted_message(device.mac))
+    device, key = await requests.body(OneDevice, request, context.clock)
+    return await _once(
+        context, key, sessions.deleting(context, device.mac), lambda _: sessions.deleted_message(device.mac)
+    )
+
+
+async def _once(
+    context: Context, key: requests.Key | None, change: Change[Done], message: Callable[[Done], str]
+) -> Response:
+    """Carries out a change, or, where its key was sent before, answers what it did then."""
+
+    async def told(transaction: Transaction) -> str:
+        return message(await change(transaction))
+
+    return _done(await (context.store.write(told) if key is None else answers.once(context, *key, told)))
 
 
 async def listing(context: Context, request: Request) -> Response:

@@ -3,7 +3,18 @@
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from resolvers.inputs import CalendarQuery, DeviceQuery, Input, ListQuery, NewSession, OneDevice
+from resolvers.answers import FIELD
+from resolvers.inputs import (
+    KEY_LENGTH,
+    CalendarQuery,
+    DeviceQuery,
+    Input,
+    ListQuery,
+    NewSession,
+    OneDevice,
+    StartReport,
+    StopReport,
+)
 from rest_compat.requests import TableQuery
 
 Schema = dict[str, Any]
@@ -20,16 +31,30 @@ ERRORS = {
     503: "The store cannot be used at the moment; nothing was stored.",
 }
 OF_A_BODY = (413, 415)
+BODIES = (NewSession, StartReport, StopReport, OneDevice)
+AGAIN: Schema = {
+    "name": FIELD,
+    "in": "header",
+    "required": False,
+    "description": "Sent again with the same request within 24 hours, it is answered as the first time, and nothing is done.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH},
+}
 
 
 def document() -> Schema:
-    """The OpenAPI 3.1 description of the six paths."""
+    """The OpenAPI 3.1 description of the paths."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "netsessions", "version": _version(), "description": "When devices were on the network."},
         "security": [{"bearer": []}],
         "paths": {
             "/sessions/create": {"post": _operation("createSession", "Create a session", "Done", body=NewSession)},
+            "/sessions/start": {
+                "post": _operation("startSession", "A device connects, as it happens", "Done", body=StartReport)
+            },
+            "/sessions/stop": {
+                "post": _operation("stopSession", "A device disconnects, as it happens", "Done", body=StopReport)
+            },
             "/sessions/delete": {
                 "delete": _operation("deleteSessions", "Delete all sessions of a device", "Done", body=OneDevice)
             },
@@ -47,8 +72,7 @@ def document() -> Schema:
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             "schemas": {
-                NewSession.__name__: NewSession.model_json_schema(),
-                OneDevice.__name__: OneDevice.model_json_schema(),
+                **{model.__name__: model.model_json_schema() for model in BODIES},
                 **_answers(),
             },
         },
@@ -81,6 +105,7 @@ def _operation(
     if query is not None:
         operation["parameters"] = _parameters(query)
     if body is not None:
+        operation["parameters"] = [AGAIN]
         operation["requestBody"] = {"required": True, "content": _json(body.__name__)}
     return operation
 

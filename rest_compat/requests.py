@@ -1,6 +1,7 @@
 """The first move of every endpoint: what came in over HTTP, read into one of the models that validate it."""
 
-from typing import Annotated, Any, Literal
+from hashlib import sha256
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import orjson
@@ -8,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from resolvers.answers import FIELD, parse_key
 from resolvers.clock import Clock
 from resolvers.errors import SHOWN, InvalidInputError, shown
 from resolvers.inputs import EventsQuery, Input, Model, one_of, read, whole
@@ -123,20 +125,39 @@ def query(model: type[Model], request: Request, clock: Clock, **path: str) -> Mo
     return _parsed(model, path | given, clock)
 
 
-async def body(model: type[Model], request: Request, clock: Clock) -> Model:
-    """The validated JSON body of a path that takes no parameters."""
+class Key(NamedTuple):
+    """An Idempotency-Key, and what tells the request that it came with from another."""
+
+    key: str
+    asked: str
+
+
+async def body(model: type[Model], request: Request, clock: Clock) -> tuple[Model, Key | None]:
+    """The validated JSON body of a path that takes no parameters, and the key of a request that may be sent again."""
     for name in parameters(request):
         raise InvalidInputError(name, "is not known here; this path takes its input in the body")
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in ("", "application/json"):
         raise HTTPException(415)
+    content = await _read(request)
     try:
-        data = orjson.loads(await _read(request))
+        data = orjson.loads(content)
     except orjson.JSONDecodeError as problem:
         raise InvalidInputError("body", f"is not JSON: {problem}") from None
     if not isinstance(data, dict):
         raise InvalidInputError("body", f"is not a JSON object; write it as {_example(model)}")
-    return _parsed(model, data, clock)
+    return _parsed(model, data, clock), _key(request, data)
+
+
+def _key(request: Request, data: Any) -> Key | None:
+    given = request.headers.getlist(FIELD)
+    if not given:
+        return None
+    if len(given) > 1:
+        raise InvalidInputError(FIELD, "is given twice; give it once")
+    # The same fields in another order are the same request.
+    meant = request.scope["path"].encode() + orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
+    return Key(parse_key(given[0]), sha256(meant).hexdigest())
 
 
 async def _read(request: Request) -> bytes:

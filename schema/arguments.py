@@ -40,3 +40,9 @@ class CreateSessionInput:
     event_type_conn: str | None = "Connected"
     event_type_disc: str | None = "Disconnected"
     info: str | None = ""
+
+
+@strawberry.input
+class SeenInput:
+    mac: MAC
+    ip: IPAddress

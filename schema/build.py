@@ -12,8 +12,9 @@ from strawberry.utils.str_converters import to_camel_case
 
 from schema.compiled import CompiledExecutor
 from schema.known import KnownQueries
-from schema.operations import Mutation, Query
+from schema.operations import Mutation, Query, Subscription
 from schema.scalars import SCALARS
+from schema.streams import Streams
 from schema.types import Device, Session
 
 DOCUMENTS = 256  # parsed and validated documents that are kept
@@ -31,12 +32,12 @@ class _Names(NameConverter):
 _spelled = lru_cache(1024)(to_camel_case)
 
 
-class _Quiet:
+class _Quiet(Streams):
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Leaves logging to `schema.errors`, which knows a client's mistake from the server's."""
 
 
-class _Ordinary(_Quiet, strawberry.Schema):
+class _Ordinary(_Quiet):
     """Everything as Strawberry and graphql-core do it."""
 
 
@@ -49,6 +50,7 @@ def build(*, fast: bool = True) -> strawberry.Schema:
     return (_Fast if fast else _Ordinary)(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         types=[Session, Device],
         execution_context_class=CompiledExecutor if fast else None,
         config=StrawberryConfig(scalar_map=SCALARS, name_converter=_Names()),

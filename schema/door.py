@@ -1,15 +1,17 @@
 """The GraphQL door: HTTP in, the schema over the resolvers, HTTP out."""
 
+from datetime import timedelta
 from typing import Any
 
 import orjson
 from cross_web import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
@@ -17,6 +19,7 @@ from resolvers.context import Context
 from schema.build import build
 from schema.errors import body, formatted, unavailable
 from schema.known import KnownQueries, plain
+from schema.streams import Patient
 from schema.types import Request
 from storage.errors import StoreUnavailableError
 
@@ -24,7 +27,13 @@ MAX_BODY = 8 * 1024 * 1024  # bytes: 10,000 sessions with everything said about 
 
 FAILED = "netsessions.failed"  # in a scope: the failure of the store that its request met
 
-_POST = OperationType.from_http("POST")
+INIT = timedelta(seconds=10)  # for a client that has connected to begin
+SUBSCRIBE = (
+    "A subscription is answered more than once: send it over WebSocket (graphql-transport-ws), or by POST with "
+    "Accept: text/event-stream."
+)
+
+_POST = OperationType.from_http("POST") - {OperationType.SUBSCRIPTION}
 
 
 class _TooLarge(HTTPException):
@@ -36,10 +45,18 @@ class GraphQLDoor(GraphQL[Request, None]):
     """`/graphql`. Whoever mounts it has checked the token."""
 
     def __init__(self, context: Context) -> None:
-        super().__init__(build(), graphql_ide=None, subscription_protocols=())
+        super().__init__(
+            build(),
+            graphql_ide=None,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
+            connection_init_wait_timeout=INIT,
+        )
         self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, Patient(send))
+            return
         try:
             content = await _read(receive)
             request = plain(scope, content)
@@ -49,8 +66,9 @@ class GraphQLDoor(GraphQL[Request, None]):
                 response = await self.run(HTTPRequest(scope, _replaying(content, receive)))
                 _tell(response, scope.get(FAILED))
         except HTTPException as refusal:
-            response = body(refusal.reason, "BAD_USER_INPUT", refusal.status_code)
-        await response(scope, receive, send)
+            reason = SUBSCRIBE if refusal.reason.startswith("subscriptions are not allowed") else refusal.reason
+            response = body(reason, "BAD_USER_INPUT", refusal.status_code)
+        await response(scope, receive, Patient(send) if isinstance(response, StreamingResponse) else send)
 
     def _knows(self, request: GraphQLRequestData) -> bool:
         schema = self.schema

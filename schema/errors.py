@@ -11,6 +11,7 @@ from starlette.responses import Response
 from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.errors import InvalidInputError, NotFoundError
+from resolvers.feed import TooSlowError
 from storage.errors import StoreUnavailableError
 
 # The limiters of the schema say what they refuse in words alone; a test holds these to them.
@@ -68,6 +69,8 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
             answer["message"] = f"The store cannot be used at the moment. {cause.advice}"
             extensions["code"] = "INTERNAL_SERVER_ERROR"
             log.error("store unavailable: %s", cause)
+        case TooSlowError():
+            extensions["code"] = "TOO_SLOW"
         case RecursionError():
             answer["message"] = "The query is nested too deeply."
             extensions["code"] = "QUERY_TOO_COMPLEX"

@@ -127,7 +127,9 @@ class KnownQueries(Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
-        operation = self.known(query, operation_name, allowed_operation_types or OperationType)
+        # A subscription is answered more than once: by `stream`.
+        allowed_operation_types = set(allowed_operation_types or OperationType) - {OperationType.SUBSCRIPTION}
+        operation = self.known(query, operation_name, allowed_operation_types)
         if query is None or operation is None:
             return await super().execute(
                 query,

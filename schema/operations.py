@@ -1,19 +1,20 @@
 """Queries and mutations: read the arguments, call a resolver, show what it answers."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 
-from resolvers import devices, events, inputs, sessions
+from resolvers import correcting, devices, events, inputs, live, sessions
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError, shown
 from resolvers.inputs import Page
-from schema.arguments import CreateSessionInput, SessionFilter
-from schema.scalars import MAC, Date, Period
+from schema.arguments import CreateSessionInput, SeenInput, SessionFilter
+from schema.scalars import MAC, Date, DateTime, IPAddress, Period
 from schema.types import (
     Ask,
     CalendarEntry,
@@ -22,18 +23,24 @@ from schema.types import (
     CreateSessionsPayload,
     DeleteSessionsPayload,
     Device,
+    HeartbeatPayload,
     Node,
     Request,
     Session,
+    SessionChange,
     SessionEvent,
     SessionEventType,
     SessionOrder,
+    SessionRevision,
     SessionTotals,
+    change_of,
     connection_of,
     device_of,
     entry_of,
     event_of,
+    payload_of,
     planned,
+    revision_of,
     session_of,
 )
 
@@ -62,6 +69,21 @@ def _given(**arguments: Any) -> dict[str, Any]:
 
 def _page(info: Ask, first: int | None, after: str | None, last: int | None, before: str | None) -> Page:
     return inputs.read(Page, _given(first=first, after=after, last=last, before=before), info.context.context.clock)
+
+
+def _parsed_id(text: str) -> tuple[str, int | None]:
+    """The MAC of an id and, if it is a session's, which of its sessions."""
+    if not (match := ID.fullmatch(text)) or (text[0] == "D") != (match["session"] is None):
+        raise InvalidInputError("id", f"{shown(str(text))} is not an id that this server gave")
+    identity = match["session"]
+    return match["mac"][1:], None if identity is None else min(int(identity), 2**63 - 1)
+
+
+def _session_id(text: str) -> tuple[str, int]:
+    mac, identity = _parsed_id(text)
+    if identity is None:
+        raise InvalidInputError("id", f"{shown(str(text))} is the id of a device; give one of a session")
+    return mac, identity
 
 
 def list_sessions(request: Request, given: Mapping[str, Any]) -> Connection[Session]:
@@ -97,13 +119,11 @@ class Query:
     @strawberry.field
     async def node(self, info: Ask, id: strawberry.ID) -> Node | None:  # noqa: A002, the name that clients know
         context = info.context.context
-        if not (match := ID.fullmatch(id)) or (id[0] == "D") != (match["session"] is None):
-            raise InvalidInputError("id", f"{shown(str(id))} is not an id that this server gave")
-        mac, identity = match["mac"][1:], match["session"]
-        if id[0] == "D":
+        mac, identity = _parsed_id(id)
+        if identity is None:
             device = (await devices.get_many(context, [mac])).get(mac)
             return None if device is None else device_of(device)
-        row = await sessions.get(context, mac, min(int(identity), 2**63 - 1))
+        row = await sessions.get(context, mac, identity)
         return None if row is None else session_of(row)
 
     @strawberry.field
@@ -178,11 +198,14 @@ class Query:
         found = await devices.page(context, wanted.search, wanted.connected, _page(info, first, after, last, before))
         return connection_of(found, device_of, lambda: devices.count(context, wanted.search, wanted.connected))
 
+    @strawberry.field(description="What was changed of a session, oldest first; also of one that was deleted.")
+    async def session_history(self, info: Ask, id: strawberry.ID) -> list[SessionRevision]:  # noqa: A002
+        return [revision_of(each) for each in await correcting.history(info.context.context, *_session_id(id))]
+
 
 async def create_session(context: Context, given: Mapping[str, Any]) -> CreateSessionPayload:
     """What the mutation does with an input as the resolvers' models read it."""
-    row = await sessions.create_one(context, inputs.read(inputs.NewSession, given, context.clock))
-    return CreateSessionPayload(session=session_of(row), message=sessions.created_message(row.mac))
+    return payload_of(await sessions.create_one(context, inputs.read(inputs.NewSession, given, context.clock)))
 
 
 async def create_sessions(context: Context, given: Sequence[Mapping[str, Any]]) -> CreateSessionsPayload:
@@ -201,6 +224,81 @@ class Mutation:
     async def create_sessions(self, info: Ask, input: list[CreateSessionInput]) -> CreateSessionsPayload:  # noqa: A002
         return await create_sessions(info.context.context, [plain(one) for one in input])
 
+    @strawberry.mutation(
+        description="Opens a session for a device that is not connected; for one that is, answers its open session."
+    )
+    async def start_session(
+        self,
+        info: Ask,
+        mac: MAC,
+        ip: IPAddress,
+        at: DateTime | None = _UNSET,
+        event_type: str | None = "Connected",
+        info_: Annotated[str | None, strawberry.argument(name="info")] = "",
+    ) -> CreateSessionPayload:
+        context = info.context.context
+        given = _given(mac=mac, ip=ip, at=at, event_type=event_type, info=info_)
+        return payload_of(await live.start(context, inputs.read(inputs.StartReport, given, context.clock)))
+
+    @strawberry.mutation(
+        description="Ends the device's open session; without one, records a session whose connection was missed."
+    )
+    async def stop_session(
+        self,
+        info: Ask,
+        mac: MAC,
+        ip: IPAddress | None = _UNSET,
+        at: DateTime | None = _UNSET,
+        event_type: str | None = "Disconnected",
+    ) -> CreateSessionPayload:
+        context = info.context.context
+        given = _given(mac=mac, ip=ip, at=at, event_type=event_type)
+        return payload_of(await live.stop(context, inputs.read(inputs.StopReport, given, context.clock)))
+
+    @strawberry.mutation(
+        description="Tells of devices that are there, at most 10,000, now or at one instant: opens sessions of those that "
+        "were not connected, and remembers when each was last seen."
+    )
+    async def heartbeat(self, info: Ask, devices: list[SeenInput], at: DateTime | None = _UNSET) -> HeartbeatPayload:
+        context = info.context.context
+        seen = inputs.read_many(inputs.Seen, "devices", [plain(each) for each in devices], context.clock)
+        when = inputs.read(inputs.SeenAt, _given(at=at), context.clock).at
+        return HeartbeatPayload(**(await live.heartbeat(context, seen, when))._asdict())
+
+    @strawberry.mutation(description="Changes what is given of a session; a null takes an end, or the info, away.")
+    async def update_session(
+        self,
+        info: Ask,
+        id: strawberry.ID,  # noqa: A002, the name that clients know
+        ip: IPAddress | None = _UNSET,
+        start_time: DateTime | None = _UNSET,
+        end_time: DateTime | None = _UNSET,
+        event_type_conn: str | None = _UNSET,
+        event_type_disc: str | None = _UNSET,
+        info_: Annotated[str | None, strawberry.argument(name="info")] = _UNSET,
+    ) -> Session:
+        arguments = {"ip": ip, "start_time": start_time, "end_time": end_time, "info": info_}
+        arguments |= {"event_type_conn": event_type_conn, "event_type_disc": event_type_disc}
+        given = {name: value for name, value in arguments.items() if value is not _UNSET}
+        return session_of(await correcting.update(info.context.context, *_session_id(id), given))
+
+    @strawberry.mutation(description="Ends a session of which no end is known, now unless told.")
+    async def end_session(
+        self,
+        info: Ask,
+        id: strawberry.ID,  # noqa: A002, the name that clients know
+        at: DateTime | None = _UNSET,
+        event_type: str | None = "Disconnected",
+    ) -> Session:
+        context = info.context.context
+        how = inputs.read(inputs.EndAt, _given(at=at, event_type=event_type), context.clock)
+        return session_of(await correcting.end(context, *_session_id(id), how))
+
+    @strawberry.mutation
+    async def delete_session(self, info: Ask, id: strawberry.ID) -> DeleteSessionsPayload:  # noqa: A002
+        row = await correcting.delete(info.context.context, *_session_id(id))
+        return DeleteSessionsPayload(deleted=1, message=f"Deleted a session of MAC {row.mac}")
+
     @strawberry.mutation
     async def delete_sessions(self, info: Ask, mac: MAC) -> DeleteSessionsPayload:
         context = info.context.context
@@ -213,3 +311,20 @@ class Mutation:
         context = info.context.context
         given = {key: v for key, v in {"mac": mac, "name": name, "owner": owner}.items() if v is not _UNSET}
         return device_of(await devices.name(context, inputs.read(inputs.DeviceNames, given, context.clock)))
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription(
+        description="Every session that is created, updated or deleted, from whichever door or process, from now on or "
+        "after the cursor of a change of the last hour."
+    )
+    async def session_changes(
+        self, info: Ask, macs: list[MAC] | None = _UNSET, after: str | None = _UNSET
+    ) -> AsyncGenerator[SessionChange, None]:
+        context = info.context.context
+        wanted = inputs.read(inputs.Watch, _given(macs=macs, after=after), context.clock)
+        async with aclosing(context.feed.watch(wanted.devices, wanted.after)) as changes:
+            async for change in changes:
+                info.context.renew()
+                yield change_of(change)

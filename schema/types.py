@@ -11,12 +11,15 @@ from strawberry.types import Info
 from resolvers import devices as device_resolvers
 from resolvers import wording
 from resolvers.context import Context
+from resolvers.correcting import Revision
 from resolvers.devices import Sighting
+from resolvers.feed import cursor_of
 from resolvers.paging import Slice
-from resolvers.sessions import Plan, lasted
+from resolvers.sessions import Plan, Reported, lasted
 from schema.scalars import MAC, DateTime, IPAddress
 from storage.devices import DeviceRow
 from storage.events import EventRow
+from storage.journal import ChangeRow
 from storage.sessions import SessionRow, SpannedRow
 from storage.tables import SECOND
 
@@ -26,7 +29,11 @@ class Request:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.now = context.clock.now()
+        self.renew()
+
+    def renew(self) -> None:
+        """As for a new request: an answer that goes on is of each moment at which it does."""
+        self.now = self.context.clock.now()
         self.devices: DataLoader[str, DeviceRow] = DataLoader(self._devices)
         self.sightings: DataLoader[str, Sighting] = DataLoader(self._sightings)
 
@@ -148,6 +155,51 @@ def session_of(row: SessionRow) -> Session:
         connection_event=row.connection_event,
         disconnection_event=row.disconnection_event,
         info=row.info,
+    )
+
+
+@strawberry.enum
+class SessionChangeKind(Enum):
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    DELETED = "DELETED"
+
+
+@strawberry.type
+class SessionChange:
+    kind: SessionChangeKind
+    mac: MAC
+    session: Session | None = strawberry.field(description="As it is now; null where it has been deleted.")
+    cursor: str = strawberry.field(description="To come back with: after it, everything that follows is told.")
+
+
+def change_of(row: ChangeRow) -> SessionChange:
+    """A change as the schema shows it."""
+    return SessionChange(
+        kind=SessionChangeKind(row.kind),
+        mac=MAC(row.mac),
+        session=None if row.session is None else session_of(row.session),
+        cursor=cursor_of(row),
+    )
+
+
+@strawberry.type(description="A change of a session, as it was written down.")
+class SessionRevision:
+    at: DateTime
+    kind: SessionChangeKind
+    by: str = strawberry.field(description="Name of the token, or of the command, that made it.")
+    before: Session
+    after: Session | None = strawberry.field(description="null where it was deleted.")
+
+
+def revision_of(revision: Revision) -> SessionRevision:
+    """A revision as the schema shows it."""
+    return SessionRevision(
+        at=DateTime(revision.at),
+        kind=SessionChangeKind(revision.kind),
+        by=revision.who,
+        before=session_of(revision.before),
+        after=None if revision.after is None else session_of(revision.after),
     )
 
 
@@ -282,9 +334,20 @@ class CreateSessionPayload:
     message: str
 
 
+def payload_of(done: Reported) -> CreateSessionPayload:
+    """A session and what became of it, as the schema shows it."""
+    return CreateSessionPayload(session=session_of(done.session), message=done.message)
+
+
 @strawberry.type
 class CreateSessionsPayload:
     created: int
+
+
+@strawberry.type
+class HeartbeatPayload:
+    seen: int = strawberry.field(description="How many devices it told of.")
+    opened: int = strawberry.field(description="Of how many of them a session was opened.")
 
 
 @strawberry.type

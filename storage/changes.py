@@ -10,11 +10,15 @@ from sqlalchemy.sql.dml import ReturningInsert
 from storage.clauses import COLUMNS, number, of_classes, text
 from storage.tables import CLASSES, DEVICES, OPEN, SESSIONS, device, session
 
-WRITTEN = ("mac", "id", "ip", "connected_at", "disconnected_at", "connection_event", "disconnection_event", "info")
+WRITTEN = (
+    "mac", "id", "ip", "connected_at", "disconnected_at", "connection_event", "disconnection_event", "info", "live",
+    "seen_at",
+)  # fmt: skip
+NUMBERS = ("id", "connected_at", "disconnected_at", "live", "seen_at")
 
 
 def _parameter(name: str) -> Any:
-    return number(name) if name in ("id", "connected_at", "disconnected_at") else text(name)
+    return number(name) if name in NUMBERS else text(name)
 
 
 @cache
@@ -90,6 +94,22 @@ def end_session() -> Update:
         )
         .values(disconnected_at=number("disconnected_at"), disconnection_event=text("disconnection_event"))
     )
+
+
+@cache
+def update_session(*columns: str) -> Update:
+    """Sets the named columns of the session `of`, `which`."""
+    return (
+        update(SESSIONS)
+        .where(session.mac == text("of"), session.id == number("which"))
+        .values({name: _parameter(name) for name in columns})
+    )
+
+
+@cache
+def delete_session() -> Delete:
+    """The session of `mac` and `id`."""
+    return delete(SESSIONS).where(session.mac == text("mac"), session.id == number("id"))
 
 
 @cache

@@ -17,11 +17,12 @@ import asyncpg
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 from sqlalchemy.sql.elements import CompilerElement
 
-from storage.changes import WRITTEN
+from storage.changes import NUMBERS, WRITTEN
 from storage.clauses import COLUMNS
 from storage.errors import OutcomeUnknownError, StoreUnavailableError, StoreUnusableError
+from storage.journal import NOTED
 from storage.marks import Marks, asking
-from storage.store import Change, Parameters
+from storage.store import Change, Parameters, Purpose, created
 from storage.tables import DEVICES
 
 Row = Any  # asyncpg's record: a sequence
@@ -47,21 +48,35 @@ SETTINGS = {
 }
 # Taken by whoever stores sessions, shared, and by whoever may delete a device's row, alone.
 DEVICES_LOCK, ALONE_LOCK = 0x6E65_7401, 0x6E65_7402
+# Taken from the first line of the journal to the commit, so that its numbers are in the order of commits.
+JOURNAL_LOCK = 0x6E65_7403
+CHANNEL = "netsessions"
 
 _NAMES = ", ".join(WRITTEN)
-_TYPES = {c: "bigint" if c in ("id", "connected_at", "disconnected_at") else "text" for c in WRITTEN}
-_ARRAYS = ", ".join(f"${n}::{_TYPES[name]}[]" for n, name in enumerate(WRITTEN, 1))
+
+
+def _places(names: Iterable[str]) -> str:
+    """Arrays as parameters, a column each."""
+    types = ("bigint" if name in (*NUMBERS, "at") else "text" for name in names)
+    return ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(types, 1))
+
+
+_ARRAYS = _places(WRITTEN)
 _COLUMNS = ", ".join(f"session.{column.name}" for column in COLUMNS)
 _values = itemgetter(*WRITTEN)
 
 INSERT = f"INSERT INTO session ({_NAMES}) SELECT * FROM unnest({_ARRAYS})"  # noqa: S608, from above
 INSERT_RETURNING = f"{INSERT} RETURNING {_COLUMNS}"
-INSERT_UNKNOWN = f"{INSERT} ON CONFLICT DO NOTHING"
+INSERT_UNKNOWN = f"{INSERT} ON CONFLICT DO NOTHING RETURNING mac, id"
+NOTE = f"""WITH alone AS MATERIALIZED (SELECT pg_advisory_xact_lock({JOURNAL_LOCK})), noted AS
+    (INSERT INTO change ({", ".join(NOTED)}) SELECT n.* FROM alone, unnest({_places(NOTED)}) AS n)
+    SELECT pg_notify('{CHANNEL}', '') FROM alone"""  # noqa: S608, from above
 STORED = f"SELECT {_COLUMNS} FROM session JOIN unnest($1::text[], $2::bigint[]) AS of (mac, id) USING (mac, id)"  # noqa: S608
 INSERT_DEVICES = """INSERT INTO device (mac, name, owner)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING"""
 LOCK_SHARED = f"SELECT pg_advisory_xact_lock_shared({DEVICES_LOCK})"
 LOCK = "SELECT pg_advisory_xact_lock($1)"
+HOLD = "SELECT FROM device WHERE mac = ANY ($1::text[]) ORDER BY mac FOR NO KEY UPDATE"
 WRITTEN_TO = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
 REPLAYED_TO = """SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
     ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint"""
@@ -138,39 +153,64 @@ class Transaction:
 
     async def record(self, rows: Sequence[Parameters], *, known: bool = False) -> None:
         """Stores sessions and their devices; where told, leaves out ids that are there."""
-        await self._devices(rows)
-        if len(rows) < BULK or known:
-            await self._connection.execute(INSERT_UNKNOWN if known else INSERT, *_arrays(rows))
+        await self._devices({row["mac"] for row in rows})
+        if known:
+            await self._connection.execute(INSERT_UNKNOWN, *_arrays(WRITTEN, rows))
+        elif len(rows) < BULK:
+            await self._connection.execute(INSERT, *_arrays(WRITTEN, rows))
         else:
             await self._connection.copy_records_to_table("session", records=map(_values, rows), columns=WRITTEN)
 
-    async def record_each(self, rows: Sequence[Parameters], *, known: bool) -> dict[tuple[str, int], Row]:
-        """The same; answers each session as the store has it, by its MAC and id."""
-        if known:
-            await self.record(rows, known=True)
-            found = await self._connection.fetch(STORED, *_arrays(rows)[:2])
-        else:
-            await self._devices(rows)
-            found = await self._connection.fetch(INSERT_RETURNING, *_arrays(rows))
+    async def record_new(self, rows: Sequence[Parameters]) -> list[Parameters]:
+        """The same for sessions that may be there since an earlier try; answers those that were not."""
+        await self._devices({row["mac"] for row in rows})
+        found = await self._connection.fetch(INSERT_UNKNOWN, *_arrays(WRITTEN, rows))
+        new = {(row[0], row[1]) for row in found}
+        return [row for row in rows if (row["mac"], row["id"]) in new]
+
+    async def record_each(self, rows: Sequence[Parameters]) -> dict[tuple[str, int], Row]:
+        """Stores sessions and their devices; answers each session as the store has it, by its MAC and id."""
+        await self._devices({row["mac"] for row in rows})
+        found = await self._connection.fetch(INSERT_RETURNING, *_arrays(WRITTEN, rows))
         return {(row[0], row[1]): row for row in found}
+
+    async def stored(self, rows: Sequence[Parameters]) -> dict[tuple[str, int], Row]:
+        """Sessions as the store has them, by MAC and id."""
+        found = await self._connection.fetch(STORED, *_arrays(("mac", "id"), rows))
+        return {(row[0], row[1]): row for row in found}
+
+    async def hold(self, macs: Iterable[str], purpose: Purpose = "add") -> None:
+        """Keeps whoever else holds one of the devices waiting until this is over; to add sessions, makes them known."""
+        wanted = sorted(set(macs))
+        if purpose == "add":
+            await self._devices(wanted)
+        elif purpose == "remove":
+            # Before any row: who adds sessions takes its share of this lock first, too.
+            await self._connection.execute(LOCK, DEVICES_LOCK)
+        await self._connection.execute(HOLD, wanted)
+
+    async def note(self, noted: Sequence[Parameters]) -> None:
+        """Puts changes into the journal; nobody else does from then until the commit."""
+        if noted:
+            await self._connection.execute(NOTE, *_arrays(NOTED, noted))
 
     async def name(self, devices: Iterable[Parameters]) -> None:
         """Stores devices with their names and owners, unless they are there."""
         given = sorted((row["mac"], row["name"], row["owner"]) for row in devices)
         await self._connection.execute(INSERT_DEVICES, *map(list, zip(*given, strict=True)))
 
-    async def _devices(self, rows: Sequence[Parameters]) -> None:
+    async def _devices(self, macs: Iterable[str]) -> None:
         if not self._shared:
             await self._connection.execute(LOCK_SHARED)
             self._shared = True
         # In order, so that of two who store the same devices one waits for the other, and not each for each.
-        macs = sorted({row["mac"] for row in rows})
-        nothing = [None] * len(macs)
-        await self._connection.execute(INSERT_DEVICES, macs, nothing, nothing)
+        wanted = sorted(macs)
+        nothing = [None] * len(wanted)
+        await self._connection.execute(INSERT_DEVICES, wanted, nothing, nothing)
 
 
-def _arrays(rows: Sequence[Parameters]) -> list[Sequence[Any]]:
-    return [list(column) for column in zip(*map(_values, rows), strict=True)]
+def _arrays(names: Iterable[str], rows: Sequence[Parameters]) -> list[Sequence[Any]]:
+    return [[row[name] for row in rows] for name in names]
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
@@ -215,8 +255,9 @@ async def _pool(url: str, **more: Any) -> Any:
 class _Create:
     """A session that waits for its commit, and the task that waits for it."""
 
-    def __init__(self, row: Parameters) -> None:
+    def __init__(self, row: Parameters, told: Parameters) -> None:
         self.row = row
+        self.told = told
         self.key = (row["mac"], row["id"])
         self.asking = asking.get()
         self.done: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
@@ -264,7 +305,8 @@ class Store:
 
     merges = False
 
-    def __init__(self, primary: Any, replicas: Any | None, marks: Marks) -> None:
+    def __init__(self, url: str, primary: Any, replicas: Any | None, marks: Marks) -> None:
+        self._url = url
         self._primary = primary
         self._replicas = replicas
         self._readers = _Readers(primary)
@@ -284,7 +326,9 @@ class Store:
         for readers in filter(None, (self._readers, self._replica_readers)):
             await readers.close()
 
-    async def fetch(self, question: CompilerElement, parameters: Parameters, *, short: bool = False) -> list[Row]:
+    async def fetch(
+        self, question: CompilerElement, parameters: Parameters, *, short: bool = False, current: bool = False
+    ) -> list[Row]:
         """All rows that answer a named question."""
         sql, arguments = _asked(question, parameters)
 
@@ -292,19 +336,19 @@ class Store:
             rows: list[Row] = await connection.fetch(sql, *arguments)
             return rows
 
-        return await self._read(read)
+        return await self._read(read, current=current)
 
-    async def _read(self, read: Callable[[Any], Awaitable[T]]) -> T:
-        if self._replica_readers is not None:
+    async def _read(self, read: Callable[[Any], Awaitable[T]], *, current: bool) -> T:
+        if self._replica_readers is not None and not current:
             mark = self._marks.of(asking.get())
 
-            async def current(connection: Any) -> T:
+            async def caught_up(connection: Any) -> T:
                 if not await connection.has_replayed(mark):
                     raise _LostError
                 return await read(connection)
 
             try:
-                return await self._replica_readers.read(current)
+                return await self._replica_readers.read(caught_up)
             except Exception as cause:
                 if not passing(cause):
                     raise
@@ -393,19 +437,27 @@ class Store:
             self._writes -= 1
             self._written.set()
 
-    async def record(self, rows: Sequence[Parameters]) -> None:
+    async def record(self, rows: Sequence[Parameters], told: Parameters) -> None:
         """Stores sessions and their devices, all or none; returns when they are durable."""
 
         async def attempt(again: bool) -> None:
-            await self._transact(lambda transaction, _: transaction.record(rows, known=again), [asking.get()])
+            async def work(transaction: Transaction, _: Any) -> None:
+                new = rows
+                if again:
+                    new = await transaction.record_new(rows)
+                else:
+                    await transaction.record(rows)
+                await transaction.note(created(new, told))
+
+            await self._transact(work, [asking.get()])
 
         if rows:
             with self._under_way():
                 await self._surely(attempt)
 
-    async def record_one(self, row: Parameters) -> Row:
+    async def record_one(self, row: Parameters, told: Parameters) -> Row:
         """The same for one; answers it as the store has it. Those that arrive together share a commit."""
-        create = _Create(row)
+        create = _Create(row, told)
         self._creates.append(create)
         if self._creating is None:
             self._creating = asyncio.create_task(self._create_all())
@@ -424,8 +476,19 @@ class Store:
     async def _create(self, group: list[_Create]) -> None:
         async def attempt(again: bool) -> dict[tuple[str, int], Row]:
             rows = [create.row for create in group]
-            told = [create.asking for create in group]
-            return await self._transact(lambda transaction, _: transaction.record_each(rows, known=again), told)
+
+            async def work(transaction: Transaction, _: Any) -> dict[tuple[str, int], Row]:
+                if again:
+                    new = {(row["mac"], row["id"]) for row in await transaction.record_new(rows)}
+                    found = await transaction.stored(rows)
+                else:
+                    found = await transaction.record_each(rows)
+                    new = set(found)
+                told = (created([create.row], create.told)[0] for create in group if create.key in new)
+                await transaction.note(list(told))
+                return found
+
+            return await self._transact(work, [create.asking for create in group])
 
         if not group:
             return
@@ -444,6 +507,34 @@ class Store:
             for create in group:
                 if not create.done.done():
                     create.done.set_result(stored[create.key])
+
+    async def changed(self) -> AsyncGenerator[None, None]:
+        """Yields when the journal may have grown, as the database tells; and whenever it could not for a while."""
+        told = asyncio.Event()
+
+        def tell(*_: Any) -> None:
+            told.set()
+
+        while True:
+            try:
+                connection = await asyncpg.connect(self._url, target_session_attrs="read-write", timeout=WAIT)
+            except Exception as cause:
+                if not passing(cause):
+                    raise
+                await asyncio.sleep(PAUSE)
+                continue
+            try:
+                connection.add_termination_listener(tell)
+                await connection.add_listener(CHANNEL, tell)
+                while not connection.is_closed():
+                    told.clear()
+                    yield
+                    await told.wait()
+            except Exception as cause:
+                if not passing(cause):
+                    raise
+            finally:
+                connection.terminate()
 
     async def _surely(self, attempt: Callable[[bool], Awaitable[T]]) -> T:
         """Stores what may be stored again: also after a commit without an answer."""
@@ -494,4 +585,4 @@ async def connect(url: str, read_url: str | None, marks: Marks | None = None) ->
         replicas = None if read_url is None else await _pool(read_url, connect=_spread, command_timeout=COMMAND)
     except (asyncpg.InterfaceError, ValueError) as problem:
         raise StoreUnusableError(f"The address of the database cannot be used ({problem}).") from problem
-    return Store(primary, replicas, marks or Marks())
+    return Store(url, primary, replicas, marks or Marks())

@@ -196,6 +196,12 @@ def by_id() -> Select[Any]:
 
 
 @cache
+def of_device() -> Select[Any]:
+    """All sessions of `mac`, oldest first."""
+    return select(*COLUMNS).where(session.mac == text("mac")).order_by(session.starts_at, session.id)
+
+
+@cache
 def stays() -> Select[Any]:
     """Device, start and address of every session."""
     return select(session.mac, session.starts_at, session.ip)

@@ -16,9 +16,9 @@ import apsw
 from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.sql.elements import CompilerElement
 
-from storage import changes
+from storage import changes, journal
 from storage.errors import StoreUnavailableError
-from storage.store import Change, Parameters
+from storage.store import Change, Parameters, Purpose, created
 from storage.store import Transaction as StoreTransaction
 from storage.tables import SHORT
 
@@ -29,6 +29,7 @@ READERS = 4
 GROUP = 512  # writes in one commit at most: bounds how long the first of them waits for the last
 CHUNK = 1000  # rows a stream holds at a time
 BUSY_MS = 30_000  # how long to wait for another process's write lock
+LOOK = 0.1  # seconds after which somebody who waits for changes looks whether another process made some
 STATEMENTS = 512  # compiled statements that are kept: a client can ask for lists in any number of shapes
 
 
@@ -97,8 +98,17 @@ class Transaction:
 
     async def record(self, rows: Sequence[Parameters], *, known: bool = False) -> None:
         """Stores sessions and their devices; where told, leaves out ids that are there."""
-        self._many(changes.insert_device(), [{"mac": mac} for mac in {row["mac"] for row in rows}])
+        await self.hold({row["mac"] for row in rows})
         self._many(changes.insert_unknown_session() if known else changes.insert_session(), rows)
+
+    async def hold(self, macs: Iterable[str], purpose: Purpose = "add") -> None:
+        """Makes rows for devices that have none, to add sessions to them. Nobody else writes meanwhile."""
+        if purpose == "add":
+            self._many(changes.insert_device(), [{"mac": mac} for mac in macs])
+
+    async def note(self, noted: Sequence[Parameters]) -> None:
+        """Puts changes into the journal."""
+        self._many(journal.insert_change(), noted)
 
     async def name(self, devices: Iterable[Parameters]) -> None:
         """Stores devices with their names and owners, unless they are there."""
@@ -232,6 +242,7 @@ class Store:
         self._inline = connect(path, read_only=True)
         self._inline.set_busy_timeout(0)
         self._local = threading.local()
+        self._written = asyncio.Event()
         self._connections = [self._inline]
         self._idle: list[apsw.Connection] = []  # of streams that were read to their ends
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
@@ -243,7 +254,9 @@ class Store:
         for connection in (*self._connections, *self._idle):
             connection.close()
 
-    async def fetch(self, question: CompilerElement, parameters: Parameters, *, short: bool = False) -> list[Row]:
+    async def fetch(
+        self, question: CompilerElement, parameters: Parameters, *, short: bool = False, current: bool = False
+    ) -> list[Row]:
         """All rows that answer a named question.
 
         A `short` one, a few seeks and a few rows, is answered in place: it takes less than the way to a thread and back.
@@ -298,21 +311,44 @@ class Store:
         Here every change is alone: there is one writer, and one lock for those of other processes.
         """
         result: T = await self._writer.submit(change)
+        self._written.set()
         return result
 
-    async def record(self, rows: Sequence[Parameters]) -> None:
+    async def record(self, rows: Sequence[Parameters], told: Parameters) -> None:
         """Stores sessions and their devices, all or none; returns when they are durable."""
-        await self._writer.submit(lambda transaction: transaction.record(rows))
 
-    async def record_one(self, row: Parameters) -> Row:
+        async def change(transaction: StoreTransaction) -> None:
+            await transaction.record(rows)
+            await transaction.note(created(rows, told))
+
+        await self.write(change)
+
+    async def record_one(self, row: Parameters, told: Parameters) -> Row:
         """The same for one; answers it as the store has it."""
 
         async def change(transaction: StoreTransaction) -> Row:
             await transaction.execute(changes.insert_device(), row)
             (stored,) = await transaction.fetch(changes.insert_one_session(), row)
+            await transaction.execute(journal.insert_change(), created([row], told)[0])
             return cast("Row", stored)
 
         return await self.write(change)
+
+    async def changed(self) -> AsyncGenerator[None, None]:
+        """Yields when the journal may have grown: at once after a write of this process, soon after one of another."""
+        version: object = None
+        while True:
+            self._written.clear()
+            try:
+                ((found,),) = self._inline.execute("PRAGMA data_version").fetchall()
+            except apsw.Error as cause:
+                raise unavailable(cause) from cause
+            if found != version:
+                version = found
+                yield
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._written.wait()
 
 
 def _chunk(cursor: apsw.Cursor) -> list[Row]:

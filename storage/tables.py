@@ -131,7 +131,7 @@ class Device(SQLModel, table=True):
 
 
 class Change(SQLModel, table=True):
-    """A session that was created, or what a change made of one: what subscribers are told of, and the history of a session."""
+    """A session that was created, or what a change made of one: what subscribers are told, and a session's history."""
 
     __tablename__: ClassVar[str] = "change"
 
@@ -142,7 +142,9 @@ class Change(SQLModel, table=True):
     id: int = Field(sa_column=Column(BigInteger, nullable=False, comment="of the session, with its MAC"))
     who: str = Field(sa_column=_text("name of the token, or of the command"))
     before: str | None = Field(sa_column=_text("the session as JSON; null where it was created", nullable=True))
-    after: str | None = Field(sa_column=_text("the session as JSON; null where it was created or deleted", nullable=True))
+    after: str | None = Field(
+        sa_column=_text("the session as JSON; null where it was created or deleted", nullable=True)
+    )
 
     __table_args__ = (
         _where("change_of_session", "mac", "id", where="before IS NOT NULL"),
@@ -189,3 +191,4 @@ SESSIONS, DEVICES = SQLModel.metadata.tables["session"], SQLModel.metadata.table
 CHANGES, ANSWERS = SQLModel.metadata.tables["change"], SQLModel.metadata.tables["answer"]
 TOKENS, ACCOUNTING = SQLModel.metadata.tables["token"], SQLModel.metadata.tables["accounting"]
 session, device = SESSIONS.c, DEVICES.c
+change, answer = CHANGES.c, ANSWERS.c

@@ -26,6 +26,7 @@ from tests import postgres
 NOW = "2025-08-20T12:00:00Z"
 MAC = "AA:BB:CC:DD:EE:FF"
 DATABASES = ("sqlite", "postgresql")
+TOLD = {"at": 0, "who": "test"}
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 

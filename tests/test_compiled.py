@@ -58,6 +58,8 @@ def stays() -> list[dict[str, Any]]:
             "connection_event": text or "Connected",
             "disconnection_event": text or "Disconnected",
             "info": text,
+            "live": 0,
+            "seen_at": None,
         }
         made.append(stay | ENDS[n % len(ENDS)])
     made.append(made[0] | ENDS[0] | TOO_LONG)

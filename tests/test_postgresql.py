@@ -17,7 +17,7 @@ from storage.migrations import migrate
 from storage.opening import open_store
 from storage.postgresql import BULK, SETTINGS, compiled
 from storage.store import Transaction
-from tests.conftest import client_of, new_database, run, sql
+from tests.conftest import TOLD, client_of, new_database, run, sql
 from tests.test_upkeep import ids, stay
 
 LISTED = sessions.sessions(sessions.Listing())
@@ -54,15 +54,15 @@ def test_a_commit_without_an_answer_is_made_good_once(
     lose(monkeypatch, committed=committed)
     rows = [stay(n) for n in range(count)]
     if count == 1:
-        assert tuple(run(context.store.record_one(rows[0])))[:2] == (rows[0]["mac"], 0)
+        assert tuple(run(context.store.record_one(rows[0], TOLD)))[:2] == (rows[0]["mac"], 0)
     else:
-        run(context.store.record(rows))
+        run(context.store.record(rows, TOLD))
     assert ids(url) == list(range(count))
 
 
 def test_a_change_of_unknown_outcome_says_so(context: Context, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deletion is not repeated behind its caller's back: by then the sessions might be others."""
-    run(context.store.record([stay(0)]))
+    run(context.store.record([stay(0)], TOLD))
     lose(monkeypatch, committed=True)
 
     async def delete(transaction: Transaction) -> int:
@@ -75,11 +75,11 @@ def test_a_change_of_unknown_outcome_says_so(context: Context, url: str, monkeyp
 
 def test_connections_that_were_ended_are_replaced(context: Context, url: str) -> None:
     """By the server's operator, or by its restart: nobody hears of it."""
-    run(context.store.record_one(stay(1)))
+    run(context.store.record_one(stay(1), TOLD))
     ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> {}"
     for n in (2, 3):
         assert sql(url, ended.format("pg_backend_pid()"))
-        run(context.store.record_one(stay(n)))
+        run(context.store.record_one(stay(n), TOLD))
         assert sql(url, ended.format("pg_backend_pid()"))
         assert len(run(context.store.fetch(LISTED, {}))) == n
     assert ids(url) == [1, 2, 3]
@@ -87,7 +87,7 @@ def test_connections_that_were_ended_are_replaced(context: Context, url: str) ->
 
 def test_changes_that_lock_each_other_out_are_both_carried_out(context: Context, url: str) -> None:
     """The one that the server ends is begun anew."""
-    run(context.store.record([stay(0), stay(1)]))
+    run(context.store.record([stay(0), stay(1)], TOLD))
     tries: list[str] = []
 
     async def both() -> None:
@@ -116,7 +116,7 @@ def test_a_failing_session_fails_alone(context: Context, url: str) -> None:
 
     async def all_at_once() -> list[Any]:
         rows = [stay(n) for n in (1, 2, 2, 3)]
-        return await asyncio.gather(*map(context.store.record_one, rows), return_exceptions=True)
+        return await asyncio.gather(*(context.store.record_one(row, TOLD) for row in rows), return_exceptions=True)
 
     answers = run(all_at_once())
     assert [isinstance(answer, asyncpg.UniqueViolationError) for answer in answers] == [False, False, True, False]
@@ -173,7 +173,7 @@ def test_what_cannot_be_reached_for_long_is_unavailable(tmp_path: Path, monkeypa
         with pytest.raises(StoreUnavailableError):
             await store.fetch(LISTED, {})
         with pytest.raises(StoreUnavailableError):
-            await store.record_one(stay(1))
+            await store.record_one(stay(1), TOLD)
         with pytest.raises(StoreUnavailableError):
             async for _ in store.stream(LISTED, {}):
                 pass

@@ -17,7 +17,7 @@ from storage.migrations import migrate
 from storage.opening import open_store
 from storage.store import Store
 from tests import postgres
-from tests.conftest import sql
+from tests.conftest import TOLD, sql
 from tests.server import running
 from tests.test_upkeep import stay
 
@@ -98,7 +98,7 @@ def test_a_client_reads_its_own_writes_and_others_read_from_replicas(group: Grou
 
     async def _written(store: Store, n: int) -> None:
         asking.set("writer")
-        await store.record_one(stay(n))
+        await store.record_one(stay(n), TOLD)
 
     asyncio.run(main())
 

@@ -565,10 +565,12 @@ def test_a_long_list_comes_whole(client: TestClient, context: Context) -> None:
 
 
 def test_the_description_covers_the_door() -> None:
-    """The six paths with their methods, their parameters, and only references that lead somewhere."""
+    """All paths with their methods, their parameters, and only references that lead somewhere."""
     described = document()
     assert {path: list(methods) for path, methods in described["paths"].items()} == {
         "/sessions/create": ["post"],
+        "/sessions/start": ["post"],
+        "/sessions/stop": ["post"],
         "/sessions/delete": ["delete"],
         "/sessions/list": ["get"],
         "/sessions/calendar": ["get"],

@@ -94,6 +94,8 @@ def test_the_pages_open_without_a_token(server_once: Server) -> None:
         assert answer.headers["content-type"].startswith(content)
     assert set(httpx.get(f"{server_once.url}/openapi.json").json()["paths"]) == {
         "/sessions/create",
+        "/sessions/start",
+        "/sessions/stop",
         "/sessions/delete",
         "/sessions/list",
         "/sessions/calendar",

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import UniqueConstraint
-from sqlmodel import SQLModel
 
 import storage.tables
 from netsessions.cli import main
@@ -19,7 +18,7 @@ from storage.opening import open_store
 from storage.store import Store
 from storage.tables import DAY, HOUR, MISSING
 from tests import postgres
-from tests.conftest import DATABASES, NOW, at, new_database, run, sql
+from tests.conftest import DATABASES, NOW, TOLD, at, new_database, run, sql
 
 NOTHING = lambda *_: None  # noqa: E731
 
@@ -36,6 +35,8 @@ def stay(n: int, **changed: Any) -> dict[str, Any]:
         "connection_event": "Connected",
         "disconnection_event": "Disconnected",
         "info": 'ü "quoted"',
+        "live": 0,
+        "seen_at": None,
     } | changed
 
 
@@ -64,7 +65,7 @@ def test_pruning_removes_what_ended_long_ago_and_nothing_else(
 ) -> None:
     """In batches of whatever size; what is open stays, and so does a device with a name."""
     monkeypatch.setattr("resolvers.retention.BATCH", batch)
-    run(context.store.record(OLD_AND_NEW))
+    run(context.store.record(OLD_AND_NEW, TOLD))
     sql(url, "UPDATE device SET name = 'Phone' WHERE mac = 'AA:BB:CC:DD:EE:03'")
     years = parse_period("2 years")
     dry = run(prune(context, years, dry_run=True, progress=NOTHING))
@@ -80,7 +81,7 @@ def test_pruning_removes_what_ended_long_ago_and_nothing_else(
 def test_the_prune_command_tells_what_it_did(url: str) -> None:
     """Counted before, told after, and a mistaken period is a mistake of usage."""
     store = run(open_store(url))
-    run(store.record(OLD_AND_NEW))
+    run(store.record(OLD_AND_NEW, TOLD))
     run(store.close())
     assert "Would delete 9 sessions" in command(url, "prune", "--older-than", "2 years", "--dry-run").output
     assert "Deleted 9 sessions" in command(url, "prune", "--older-than", "P2Y").output
@@ -95,7 +96,7 @@ def test_a_copy_holds_the_same(tmp_path_factory: pytest.TempPathFactory, source:
     """Every session and device, whichever database it goes from and to; a second copy finds everything there."""
     first, second = (new_database(kind, tmp_path_factory.mktemp("move")) for kind in (source, target))
     store = run(open_store(first))
-    run(store.record(OLD_AND_NEW))
+    run(store.record(OLD_AND_NEW, TOLD))
     run(store.close())
     sql(first, "UPDATE device SET name = 'Phone' WHERE mac = 'AA:BB:CC:DD:EE:03'")
     sql(first, "INSERT INTO device VALUES ('AA:BB:CC:DD:EE:99', 'Away', 'Ada')")
@@ -120,7 +121,7 @@ def test_a_copy_that_was_interrupted_goes_on(
     monkeypatch.setattr("resolvers.moving.BATCH", 2)
     monkeypatch.setattr("storage.sqlite.CHUNK", 2)
     source, store = run(_both(first, second))
-    run(source.record([stay(n) for n in range(20)]))
+    run(source.record([stay(n) for n in range(20)], TOLD))
 
     passed = []
 
@@ -146,8 +147,8 @@ def test_a_copy_leaves_a_foreign_database_alone(context: Context, url: str, tmp_
     assert "is not there" in command(other, "copy", other, url).output
     migrate(other)
     source = run(open_store(other))
-    run(source.record([stay(1)]))
-    run(context.store.record([stay(2)]))
+    run(source.record([stay(1)], TOLD))
+    run(context.store.record([stay(2)], TOLD))
     with pytest.raises(NotTheSameError, match="source has not"):
         run(copy(source, context.store, NOTHING))
     assert ids(url) == [2]
@@ -193,7 +194,7 @@ def test_sharding_distributes_by_mac_and_keeps_devices_beside(with_citus: postgr
     sql(url, "CREATE EXTENSION citus")
     if filled:
         store = run(open_store(url))
-        run(store.record([stay(1)]))
+        run(store.record([stay(1)], TOLD))
         run(store.close())
     done = command(url, "db", "shard")
     assert done.exit_code == 0, done.output
@@ -209,19 +210,22 @@ def test_sharding_distributes_by_mac_and_keeps_devices_beside(with_citus: postgr
 
 
 def test_the_tables_have_what_sharding_needs(tmp_path: Path) -> None:
-    """The MAC in every unique key, no triggers, no keys from one table to another, no ids that the database makes."""
+    """The MAC in every unique key, no triggers, no keys from one table to another, no ids that the database makes,
+    in what is distributed."""
     url = new_database("postgresql", tmp_path)
     keys = """SELECT c.relname, pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
         WHERE i.indisunique AND c.relname IN ('session', 'device')"""
     unique = sql(url, keys)
-    assert len(unique) == 2
+    assert len(unique) == 3
     assert all("(mac" in definition for _, definition in unique)
     assert sql(url, "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal") == []
     assert sql(url, "SELECT conname FROM pg_constraint WHERE contype = 'f'") == []
-    assert sql(url, "SELECT column_name FROM information_schema.columns WHERE column_default LIKE 'nextval%'") == []
+    made = """SELECT column_name FROM information_schema.columns
+        WHERE column_default LIKE 'nextval%' AND table_name IN ('session', 'device')"""
+    assert sql(url, made) == []
     collations = """SELECT DISTINCT collation_name FROM information_schema.columns
         WHERE table_name IN ('session', 'device') AND data_type = 'text'"""
     assert sql(url, collations) == [("C",)]
-    for table in SQLModel.metadata.sorted_tables:
+    for table in (storage.tables.SESSIONS, storage.tables.DEVICES):
         assert not [c for c in table.constraints if isinstance(c, UniqueConstraint)]
     assert storage.tables.SESSIONS.primary_key.columns.keys() == ["mac", "id"]

@@ -1,0 +1,264 @@
+"""Sessions that are reported as they happen: started, stopped, seen; in whatever order the reports arrive.
+
+A report is of its instant, not of its arrival. What it says is fitted between the sessions that are known around that
+instant, so that no end precedes its start and none of what was reported is lost. All that is done to a device is done one
+after the other, whichever process does it.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+from resolvers.clock import Period, utc
+from resolvers.context import Context
+from resolvers.errors import InvalidInputError
+from resolvers.inputs import Seen, StartReport, StopReport
+from resolvers.sessions import Reported, latest, new_ids, noted
+from resolvers.values import INFO_LENGTH
+from storage import changes
+from storage import live as ask
+from storage import sessions as known
+from storage.sessions import WIDTH, SessionRow
+from storage.store import Change, Parameters, Transaction, created
+from storage.tables import COMPLETE, MISSING, MISSING_CONNECTION, MISSING_DISCONNECTION
+
+LAST_ID = 2**63 - 1
+ENDED = "Disconnected"  # the event of a session that a sweep ends
+BATCH = 500  # sessions that a sweep ends in one transaction
+
+BEFORE = known.Listing(frozenset({"mac"}), after=True, limited=True)
+AFTER = known.Listing(frozenset({"mac"}), descending=False, after=True, limited=True)
+
+
+class Heartbeat(NamedTuple):
+    """How many devices were seen, and of how many of them a session was opened."""
+
+    seen: int
+    opened: int
+
+
+class Device:
+    """One device, held inside a transaction: what is known of it around an instant, and what is written down of it."""
+
+    def __init__(self, context: Context, transaction: Transaction, mac: str, told: Parameters) -> None:
+        self._context = context
+        self._transaction = transaction
+        self._mac = mac
+        self._told = told
+        self.noted: list[Parameters] = []
+
+    async def open_at(self, at: int) -> SessionRow | None:
+        """Its open session, if that had begun by then."""
+        rows = await self._transaction.fetch(ask.open_of_device(), {"mac": self._mac, "at": at})
+        return SessionRow._make(rows[0]) if rows else None
+
+    async def beside(self, at: int, listing: known.Listing) -> SessionRow | None:
+        """Its last session that began by then, or its first that began later."""
+        place = {"mac": self._mac, "after_key": at, "after_id": LAST_ID, "limit": 1}
+        # Whatever a session's id, it stands before the last one in either order.
+        question = known.sessions(listing, merges=self._context.store.merges)
+        rows = await self._transaction.fetch(question, place)
+        return SessionRow._make(rows[0][:WIDTH]) if rows else None
+
+    async def is_live(self, row: SessionRow) -> bool:
+        """Whether it was reported as it happened; what was recorded otherwise is left as it is."""
+        return bool(await self._transaction.fetch(ask.is_live(), {"mac": row.mac, "id": row.id}))
+
+    async def add(self, ip: str, **more: Any) -> SessionRow:
+        """A new session."""
+        (identity,) = new_ids(self._context.clock, 1)
+        row = {"mac": self._mac, "id": identity, "ip": ip, "info": "", "live": 1, "seen_at": None,
+               "connected_at": None, "disconnected_at": None,
+               "connection_event": MISSING, "disconnection_event": None} | more  # fmt: skip
+        await self._transaction.record([row])
+        self.noted += created([row], self._told)
+        return await self._row(identity)
+
+    async def change(self, row: SessionRow, **columns: Any) -> SessionRow:
+        """The session with some of its columns changed."""
+        where = {"of": row.mac, "which": row.id}
+        await self._transaction.execute(changes.update_session(*sorted(columns)), columns | where)
+        after = await self._row(row.id)
+        self.noted.append(noted(self._told, "UPDATED", row, after))
+        return after
+
+    async def _row(self, identity: int) -> SessionRow:
+        (row,) = await self._transaction.fetch(known.by_id(), {"mac": self._mac, "id": identity})
+        return SessionRow._make(row)
+
+
+def moved(row: SessionRow, ip: str, at: int) -> dict[str, Any]:
+    """The columns of a session whose device has another address from an instant on; its info tells of the old one."""
+    when = utc(at).isoformat().replace("+00:00", "Z")
+    note = f"IP was {row.ip} until {when}"
+    info = f"{row.info}; {note}" if row.info else note
+    # The journal has what no longer fits.
+    return {"ip": ip, "info": info if len(info) <= INFO_LENGTH else row.info}
+
+
+async def started(device: Device, report: StartReport, at: int) -> Reported:
+    """Opens a session, or answers the one in which the device was connected at that instant."""
+    opening = {"connected_at": at, "connection_event": report.event_type}
+    if (row := await device.open_at(at)) is not None:
+        if row.ip != report.ip:
+            row = await device.change(row, **moved(row, report.ip, at))
+        return Reported(row, f"MAC {row.mac} is connected already")
+    row = await device.beside(at, BEFORE)
+    if row is not None and (row.connected_at == at or (row.state == COMPLETE and at < (row.disconnected_at or 0))):
+        return Reported(row, f"MAC {row.mac} was connected already")
+    later = await device.beside(at, AFTER)
+    if later is None:
+        row = await device.add(report.ip, info=report.info, **opening)
+    elif later.state == MISSING_CONNECTION and await device.is_live(later):
+        # Its end was reported first.
+        row = await device.change(later, **opening)
+    else:
+        # A later session is known, so this one has ended; when, may still be reported.
+        row = await device.add(report.ip, info=report.info, disconnection_event=MISSING, **opening)
+    return Reported(row, f"Session started for MAC {row.mac}")
+
+
+async def stopped(device: Device, report: StopReport, at: int) -> Reported:
+    """Ends the session in which the device was connected; without one, records one whose connection was missed."""
+    ending = {"disconnected_at": at, "disconnection_event": report.event_type}
+    if (row := await device.open_at(at)) is not None:
+        return Reported(await device.change(row, **ending), f"Session ended for MAC {row.mac}")
+    row = await device.beside(at, BEFORE)
+    if row is not None and row.disconnected_at == at:
+        return Reported(row, f"Session of MAC {row.mac} has ended already")
+    if row is not None and row.state == MISSING_DISCONNECTION and await device.is_live(row):
+        # It began between two sessions, and only now its end is known.
+        return Reported(await device.change(row, **ending), f"Session ended for MAC {row.mac}")
+    ip = report.ip
+    if ip is None:
+        near = row or await device.beside(at, AFTER)
+        if near is None:
+            raise InvalidInputError("ip", "is required, as no session of the device is known")
+        ip = near.ip
+    row = await device.add(ip, **ending)
+    return Reported(row, f"Missing connection recorded for MAC {row.mac}")
+
+
+async def start(context: Context, report: StartReport) -> Reported:
+    """Carries out `started`, and returns when it is durable."""
+    return await context.store.write(starting(context, report))
+
+
+async def stop(context: Context, report: StopReport) -> Reported:
+    """Carries out `stopped`, and returns when it is durable. Raises InvalidInputError."""
+    return await context.store.write(stopping(context, report))
+
+
+def starting(context: Context, report: StartReport) -> Change[Reported]:
+    """`started` as a change."""
+    at = context.clock.now() if report.at is None else report.at
+    return _held(context, report.mac, lambda device: started(device, report, at))
+
+
+def stopping(context: Context, report: StopReport) -> Change[Reported]:
+    """`stopped` as a change."""
+    at = context.clock.now() if report.at is None else report.at
+    return _held(context, report.mac, lambda device: stopped(device, report, at))
+
+
+def _held(context: Context, mac: str, work: Callable[[Device], Awaitable[Reported]]) -> Change[Reported]:
+    told = context.told()
+
+    async def change(transaction: Transaction) -> Reported:
+        device = Device(context, transaction, mac, told)
+        await transaction.hold([mac])
+        done = await work(device)
+        await transaction.note(device.noted)
+        return done
+
+    return change
+
+
+async def heartbeat(context: Context, seen: Sequence[Seen], at: int | None) -> Heartbeat:
+    """Devices that are there, all at one instant: sessions are opened of those that were not."""
+    told = context.told()
+    instant = told["at"] if at is None else at
+    ips: dict[str, list[str]] = {}
+    for each in seen:
+        ips.setdefault(each.mac, []).append(each.ip)
+    parameters = {"macs": json.dumps(list(ips)), "at": instant}
+
+    async def change(transaction: Transaction) -> Heartbeat:
+        await transaction.hold(ips)
+        rows = await transaction.fetch(ask.open_of_devices(), parameters)
+        await transaction.execute(ask.see(), parameters)
+        found: list[Parameters] = []
+        # Of several open sessions of a device, the newest is the one that goes on.
+        connected = {row[0]: (SessionRow._make(row[:WIDTH]), row[WIDTH]) for row in rows}
+        for mac, (row, before) in connected.items():
+            if row.ip not in ips[mac] and (before is None or before <= instant):
+                device = Device(context, transaction, mac, told)
+                await device.change(row, **moved(row, ips[mac][-1], instant))
+                found += device.noted
+        opened = await _open(
+            context, transaction, told, {mac: ips[mac] for mac in ips if mac not in connected}, instant
+        )
+        await transaction.note(found + opened)
+        return Heartbeat(len(ips), sum(each["kind"] == "CREATED" for each in opened))
+
+    if not ips:
+        return Heartbeat(0, 0)
+    done = await context.store.write(change)
+    context.on_written(done.opened)
+    return done
+
+
+async def _open(
+    context: Context, transaction: Transaction, told: Parameters, ips: dict[str, list[str]], at: int
+) -> list[Parameters]:
+    """Opens sessions of devices that are not connected; answers what the journal is to say of it."""
+    rows = await transaction.fetch(ask.last_known(), {"macs": json.dumps(list(ips))})
+    later = {mac for mac, *instants in rows if any(i is not None and i >= at for i in instants)}
+    fresh = [mac for mac in ips if mac not in later]
+    new = [
+        {"mac": mac, "id": identity, "ip": ips[mac][-1], "connected_at": at, "disconnected_at": None,
+         "connection_event": "Connected", "disconnection_event": None, "info": "", "live": 1, "seen_at": at}
+        for mac, identity in zip(fresh, new_ids(context.clock, len(fresh)), strict=True)
+    ]  # fmt: skip
+    found: list[Parameters] = []
+    if new:
+        await transaction.record(new)
+        found += created(new, told)
+    for mac in sorted(later):
+        # An instant of the past, about which more is known.
+        device = Device(context, transaction, mac, told)
+        report = StartReport.model_construct(mac=mac, ip=ips[mac][-1], at=at, event_type="Connected", info="")
+        await started(device, report, at)
+        found += device.noted
+    return found
+
+
+async def sweep(context: Context, unseen_for: Period) -> int:
+    """Ends open sessions of devices that no heartbeat has told of for longer than a period, at their last sighting.
+
+    Answers how many. Sessions that no heartbeat ever told of stay open.
+    """
+    before = latest(context, unseen_for).since
+    told = context.told()
+
+    async def change(transaction: Transaction) -> int:
+        limits = {"before": before, "limit": BATCH}
+        macs = [row[0] for row in await transaction.fetch(ask.unseen(), limits)]
+        if not macs:
+            return 0
+        await transaction.hold(macs, "change")
+        # Looked at again now that nobody else can have seen them meanwhile.
+        rows = await transaction.fetch(ask.unseen(), limits)
+        held, found = set(macs), []
+        for row, seen_at in ((SessionRow._make(row[:WIDTH]), row[WIDTH]) for row in rows if row[0] in held):
+            device = Device(context, transaction, row.mac, told)
+            at = max(seen_at, row.connected_at or seen_at)
+            await device.change(row, disconnected_at=at, disconnection_event=ENDED)
+            found += device.noted
+        await transaction.note(found)
+        return len(found)
+
+    ended = 0
+    while gone := await context.store.write(change):
+        ended += gone
+    return ended
