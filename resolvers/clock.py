@@ -49,6 +49,11 @@ def utc(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
 
 
+def iso(microseconds: int) -> str:
+    """An instant in UTC with Z; a fraction of a second only where there is one."""
+    return utc(microseconds).isoformat().replace("+00:00", "Z")
+
+
 _FIRST = instant(FIRST)
 _MINUTE = 60_000_000
 # Since then every zone differs from UTC by whole minutes, so that a minute of UTC is one on every wall.

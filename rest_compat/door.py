@@ -1,6 +1,6 @@
 """The REST door as an ASGI app, to be mounted at /sessions behind authentication: parse, call, translate."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import TypeVar, cast
 
@@ -13,9 +13,10 @@ from starlette.websockets import WebSocketClose
 
 from resolvers import events, sessions
 from resolvers.context import Context
-from resolvers.inputs import CalendarQuery, DeviceQuery, ListQuery, NewSession, OneDevice
+from resolvers.inputs import CalendarQuery, DeviceQuery, ExportQuery, ListQuery, NewSession, OneDevice
 from rest_compat import requests, rows
 from rest_compat.errors import translated
+from rest_compat.exports import FORMS
 
 JSON = "application/json"
 
@@ -24,12 +25,13 @@ Row = TypeVar("Row")
 
 
 def rest_door(context: Context) -> ASGIApp:
-    """The six documented paths, below wherever it is mounted."""
+    """The six documented paths and the export, below wherever it is mounted."""
     # A path that is none of the names is a device's address; so GET /create is a wrong method and not an odd MAC.
     named: dict[str, tuple[Endpoint, str]] = {
         "/create": (create, "POST"),
         "/delete": (delete, "DELETE"),
         "/list": (listing, "GET"),
+        "/export": (export, "GET"),
         "/calendar": (calendar, "GET"),
         "/session-events": (session_events, "GET"),
     }
@@ -78,14 +80,27 @@ async def listing(context: Context, request: Request) -> Response:
     query = requests.query(ListQuery, request, context.clock)
     now = context.clock.now()
     found = sessions.every(context, query)
-    return await _streamed("sessions", found, lambda row: rows.session(row, context.clock, now))
+    return await _listed("sessions", found, lambda row: rows.session(row, context.clock, now))
+
+
+async def export(context: Context, request: Request) -> Response:
+    """GET /export."""
+    query = requests.query(ExportQuery, request, context.clock)
+    form = FORMS[query.format]
+    return await _streamed(
+        sessions.every(context, query),
+        form.rows,
+        head=form.head,
+        media_type=form.media_type,
+        headers={"Content-Disposition": f'attachment; filename="{form.name}"'},
+    )
 
 
 async def calendar(context: Context, request: Request) -> Response:
     """GET /calendar."""
     query = requests.query(CalendarQuery, request, context.clock)
     found = sessions.calendar(context, query)
-    return await _streamed("sessions", found, lambda row: rows.calendar(row, context.clock))
+    return await _listed("sessions", found, lambda row: rows.calendar(row, context.clock))
 
 
 async def of_device(context: Context, request: Request) -> Response:
@@ -116,31 +131,46 @@ async def session_events(context: Context, request: Request) -> Response:
     )
     write = rows.table if query.format == "datatables" else rows.event
     totals = {"total": total, "recordsFiltered": filtered}
-    return await _streamed("data", found, lambda row: write(row, context.clock, now), totals)
+    return await _listed("data", found, lambda row: write(row, context.clock, now), totals)
 
 
 def _done(message: str) -> Response:
     return Response(orjson.dumps({"success": True, "message": message}), media_type=JSON)
 
 
-async def _streamed(
+async def _listed(
     name: str, found: AsyncIterator[list[Row]], write: Callable[[Row], str], more: dict[str, int] | None = None
 ) -> Response:
-    """The rows under a name. What is one chunk is answered whole; more is streamed, a chunk at a time."""
+    """The rows as JSON under a name."""
     head = f'{{"success":true,"{name}":['
     tail = "]," + orjson.dumps(more).decode()[1:] if more else "]}"
+    return await _streamed(found, lambda rows: ",".join(map(write, rows)), head=head, between=",", tail=tail)
+
+
+async def _streamed(
+    found: AsyncIterator[list[Row]],
+    write: Callable[[list[Row]], str],
+    *,
+    head: str,
+    between: str = "",
+    tail: str = "",
+    media_type: str = JSON,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The rows, written. What is one chunk is answered whole; more is streamed, a chunk at a time."""
     # Both are awaited here, while a failure still has a status.
     first, second = await anext(found, None), await anext(found, None)
+    begun = head + write(first or [])
     if second is None:
-        return Response(head + ",".join(map(write, first or ())) + tail, media_type=JSON)
+        return Response(begun + tail, headers=headers, media_type=media_type)
 
     async def body() -> AsyncIterator[str]:
         # A reader who goes away midway must not leave the store's connection open behind them.
         async with aclosing(cast("AsyncGenerator[list[Row], None]", found)):
-            yield head + ",".join(map(write, first or ()))
-            yield "," + ",".join(map(write, second))
+            yield begun
+            yield between + write(second)
             async for chunk in found:
-                yield "," + ",".join(map(write, chunk))
+                yield between + write(chunk)
             yield tail
 
-    return StreamingResponse(body(), media_type=JSON)
+    return StreamingResponse(body(), headers=headers, media_type=media_type)
