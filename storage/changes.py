@@ -93,6 +93,16 @@ def end_session() -> Update:
 
 
 @cache
+def end_one_session() -> Update:
+    """Ends the open session `one` of `of`."""
+    return (
+        update(SESSIONS)
+        .where(session.mac == text("of"), session.id == number("one"), session.span == OPEN)
+        .values(disconnected_at=number("disconnected_at"), disconnection_event=text("disconnection_event"))
+    )
+
+
+@cache
 def delete_sessions() -> Delete:
     """All sessions of `mac`."""
     return delete(SESSIONS).where(session.mac == text("mac"))
