@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from netsessions.commands import import_command
+from netsessions.import_command import import_command
 from resolvers import sessions
 from resolvers.clock import Clock, parse_period
 from resolvers.context import Context

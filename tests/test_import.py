@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from netsessions.commands import demo_command, import_command
+from netsessions.commands import demo_command
+from netsessions.import_command import import_command
 from resolvers.clock import Clock, utc
 from resolvers.context import Context
 from resolvers.demo import NotEmptyError, make_demo
