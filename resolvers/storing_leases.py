@@ -50,7 +50,7 @@ class StoringLeases(Storing):
         found = await self._transaction.fetch(stays.reaching_into(), given | within)
         held = [HeldRow._make(row) for row in found]
         going_on = next((row for row in held if row.disconnection_event is None), None)
-        if any(_holds(row, span) for row in held) or (going_on is not None and span.last is None):
+        if any(_ended(row, span) for row in held) or (going_on is not None and span.last is None):
             self._report.already_there += 1
         elif going_on is not None:
             await self._complete(given, going_on)
@@ -58,12 +58,11 @@ class StoringLeases(Storing):
             await self._gather(given)
 
 
-def _holds(row: HeldRow, span: Span) -> bool:
-    """Whether a stay that ended is this span, or has it inside."""
-    last = row.disconnected_at if row.disconnected_at is not None else row.connected_at
-    if row.disconnection_event is None or span.last is None or last is None:
+def _ended(row: HeldRow, span: Span) -> bool:
+    """Whether a stay that ended is the one of this span. Its end stays: an older file may show a lease longer than it was."""
+    if row.disconnection_event is None:
         return False
     if row.disconnected_at is not None and row.disconnected_at == span.until:
-        return True  # of the starts, one may have been computed
-    first = row.connected_at if row.connected_at is not None else last
-    return first <= span.first and span.last <= last
+        return True  # of their starts, one may have been computed
+    seen = [at for at in (row.connected_at, row.disconnected_at) if at is not None]
+    return seen[0] == span.first or seen[0] < span.first < seen[-1]

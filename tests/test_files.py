@@ -439,6 +439,43 @@ def test_a_later_leases_file_goes_on_with_the_session(
         assert row[4] == (ended and at(f"2025-08-20T{ended}:00:00Z"))
 
 
+@pytest.mark.parametrize("older", [lease(8, 14), lease(8, 11) + lease(10, 14), lease(8, 10), lease(9, 12)])
+def test_an_older_leases_file_changes_nothing(context: Context, rows: Rows, tmp_path: Path, older: str) -> None:
+    """A session that is known to have ended is not opened again, nor made longer."""
+    file = tmp_path / "dhcpd.leases"
+    file.write_text(lease(8, 11, "free"))
+    take(context, file)
+    before = rows()
+    file.write_text(older)
+    assert take(context, file).already_there == 1
+    assert rows() == before
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    spans=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 4), st.sampled_from(["active", "free"])), max_size=8),
+    in_order=st.booleans(),
+)
+def test_leases_are_joined_and_come_in_once(
+    contexts: dict[str, Context], tmp_path: Path, spans: list[tuple[int, int, str]], in_order: bool
+) -> None:
+    """Of a file as a server writes it no two sessions touch; whatever a file holds, a second import adds nothing."""
+    url, context = next(iter(contexts.items()))
+    sql(url, "DELETE FROM session")
+    file = tmp_path / "dhcpd.leases"
+    entries = sorted(spans, key=lambda span: span[0]) if in_order else spans
+    file.write_text("".join(lease(starts, starts + length, state) for starts, length, state in entries))
+    take(context, file, "dhcpd")
+    held = sql(url, "SELECT connected_at, disconnected_at, state FROM session ORDER BY connected_at")
+    report = take(context, file, "dhcpd")
+    assert (report.imported, report.completed) == (0, 0)
+    assert sql(url, "SELECT connected_at, disconnected_at, state FROM session ORDER BY connected_at") == held
+    if in_order:
+        last = {"CONNECTED": 2**62, "MISSING_DISCONNECTION": None}
+        ends = [last.get(state, end) or start for start, end, state in held]
+        assert all(end < start for end, (start, _, _) in zip(ends, held[1:], strict=False))
+
+
 def test_a_device_that_comes_back_has_two_sessions(context: Context, rows: Rows, tmp_path: Path) -> None:
     """Spans that do not touch are not joined, in one file or in two."""
     file = tmp_path / "dhcpd.leases"
@@ -499,6 +536,7 @@ BAD: list[tuple[Format, bytes, str]] = [
     *((form, sample + b"\xff\xfe\x80\n", "is not UTF-8") for form, sample in SAMPLES.items()),
     *((form, sample + b"\0\0\n", "is not text") for form, sample in SAMPLES.items()),
     *((form, sample + b"x" * (LONGEST + 1) + b"\n", "has more than") for form, sample in SAMPLES.items()),
+    ("csv", (HEADER + "".join(line(A, ENDED, str(n)) for n in range(2500)) + "x\r\n").encode(), "line 2502: it has 1 "),
     ("csv", SAMPLES["csv"] + b"a,b,c\r\n", "line 5: it has 3 cells in place of 8"),
     ("csv", SAMPLES["csv"] + b'a,"b"c\r\n', "line 5: it is not CSV"),
     ("csv", SAMPLES["csv"] + b'"' + b"x\r\n" * 100_000, "line 5: it is not CSV"),
@@ -539,18 +577,23 @@ def test_a_damaged_file_leaves_nothing(
     assert sql(url, "SELECT * FROM device") == []
 
 
-@pytest.mark.parametrize("form", [*SAMPLES, None])
-def test_a_format_is_told_by_its_content(tmp_path: Path, form: Format | None) -> None:
-    """Also behind a byte order mark and, for dhcpd, a comment; what tells of none is refused with the ones there are."""
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("form", SAMPLES)
+def test_a_format_is_told_by_its_content(tmp_path: Path, form: Format, mark: bytes) -> None:
+    """Also behind a byte order mark and, for dhcpd, a comment."""
     file = tmp_path / "file"
-    file.write_bytes(b"\xef\xbb\xbf" + SAMPLES[form] if form else b"once upon a time\n")
-    if form is not None:
-        with opened(file, None) as source:
-            assert source.format == form
-            assert list(source.records())
-    else:
-        with pytest.raises(SourceError, match="netalertx, csv, ndjson, dhcpd, kea, dnsmasq"):
-            opened(file, None)
+    file.write_bytes(mark + SAMPLES[form])
+    with opened(file, None) as source:
+        assert source.format == form
+        assert list(source.records())
+
+
+@pytest.mark.parametrize("content", [b"once upon a time\n", b"# only a comment\n", b"\n\n", b"\xff\0\xfe" * 100])
+def test_what_tells_of_no_format_is_refused(tmp_path: Path, content: bytes) -> None:
+    """With the ones that there are."""
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(SourceError, match="netalertx, csv, ndjson, dhcpd, kea, dnsmasq"):
+        opened(tmp_path / "file", None)
 
 
 @pytest.mark.parametrize("form", FORMATS)
