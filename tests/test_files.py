@@ -171,6 +171,28 @@ def test_a_later_export_ends_an_open_session(context: Context, rows: Rows, tmp_p
     assert rows() == after
 
 
+def test_sessions_that_are_alike_come_in_as_often_as_they_were_exported(
+    context: Context, rows: Rows, tmp_path: Path
+) -> None:
+    """Of three in the file and one in the store, two are new; one that is held stands for no other than one."""
+    file = tmp_path / "sessions.csv"
+    for times, new in ((1, 2), (3, 2), (3, 0), (2, 0)):
+        file.write_text(HEADER + line(A, ENDED) * times + line(A, ENDED, "another"), newline="")
+        assert take(context, file).imported == new
+    assert sorted(row[7] for row in rows()) == ["", "", "", "another"]
+
+
+def test_one_open_session_ends_once(context: Context, rows: Rows, tmp_path: Path) -> None:
+    """Of two that ended, one is the later look at it and the other is new."""
+    file = tmp_path / "sessions.csv"
+    file.write_text(HEADER + line(A, OPEN), newline="")
+    take(context, file)
+    file.write_text(HEADER + line(A, ENDED, "one") + line(A, ENDED, "two"), newline="")
+    report = take(context, file)
+    assert (report.completed, report.imported) == (1, 1)
+    assert [row[8] for row in rows()] == ["COMPLETE", "COMPLETE"]
+
+
 def test_what_cannot_be_a_session_is_refused_by_its_line(context: Context, rows: Rows, tmp_path: Path) -> None:
     """The others come in."""
     file = tmp_path / "sessions.csv"

@@ -48,10 +48,10 @@ def _lease(line: int, row: dict[str, str]) -> Lease | Refused:
         line,
         row["hwaddr"] or None,
         row["address"],
+        # A lease that was deleted has no lifetime any more; its expiry is when its client was last heard.
         starts=(expire - lifetime) * SECOND,
         ends=None if lifetime == FOREVER else expire * SECOND,
-        # Without a lifetime it is gone, and ended when its client was last heard.
-        held=state in (ASSIGNED, REGISTERED) and lifetime > 0,
+        held=state in (ASSIGNED, REGISTERED),
         name=_unescaped(row.get("hostname", "")).removesuffix(".") or None,
     )
 
