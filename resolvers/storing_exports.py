@@ -25,7 +25,8 @@ class StoringExports(Storing):
     async def take(self, record: SourceSession) -> None:
         """Stores a session, after those that begin with it have been read."""
         given = parameters(record, UTC_ZONE)
-        given["id"] = next(self._ids)
+        # A file that has grown since it was counted has more than there are ids for.
+        given["id"] = next(self._ids, None) or new_ids(self._clock, 1)[0]
         if self._together and self._together[0]["starts_at"] != given["starts_at"]:
             await self._settle()
         self._together.append(given)

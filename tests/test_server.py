@@ -96,6 +96,7 @@ def test_the_pages_open_without_a_token(server_once: Server) -> None:
         "/sessions/create",
         "/sessions/delete",
         "/sessions/list",
+        "/sessions/export",
         "/sessions/calendar",
         "/sessions/{mac}",
         "/sessions/session-events",

@@ -106,11 +106,15 @@ def _time(words: Words) -> int | None:
         return None
     if match := _EPOCH.fullmatch(text):
         return int(match[1]) * SECOND
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    year, month, day, hour, minute, second = map(int, match.groups())
     try:
-        parts = map(int, _TIME.fullmatch(text).groups())  # type: ignore[union-attr]
-        return int(datetime(*parts, tzinfo=UTC).timestamp()) * SECOND  # type: ignore[arg-type, misc]
-    except (AttributeError, ValueError):
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
         raise ValueError(text) from None
+    return int(moment.timestamp()) * SECOND
 
 
 def _unquoted(words: Words) -> bytes:
