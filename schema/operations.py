@@ -8,7 +8,7 @@ from typing import Any
 
 import strawberry
 
-from resolvers import devices, events, inputs, sessions
+from resolvers import devices, events, inputs, presence, sessions
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError, shown
 from resolvers.inputs import Page
@@ -23,12 +23,15 @@ from schema.types import (
     DeleteSessionsPayload,
     Device,
     Node,
+    PresenceBucket,
+    PresenceBucketSize,
     Request,
     Session,
     SessionEvent,
     SessionEventType,
     SessionOrder,
     SessionTotals,
+    bucket_of,
     connection_of,
     device_of,
     entry_of,
@@ -177,6 +180,21 @@ class Query:
         wanted = inputs.read(inputs.DevicesQuery, _given(search=search, connected=connected), context.clock)
         found = await devices.page(context, wanted.search, wanted.connected, _page(info, first, after, last, before))
         return connection_of(found, device_of, lambda: devices.count(context, wanted.search, wanted.connected))
+
+    @strawberry.field(
+        description="How present devices were: one bucket after the other, a session split exactly where a bucket ends."
+    )
+    async def presence(
+        self,
+        info: Ask,
+        start: Date,
+        end: Date,
+        bucket: PresenceBucketSize | None = PresenceBucketSize.DAY,
+        macs: list[MAC] | None = _UNSET,
+    ) -> list[PresenceBucket]:
+        context = info.context.context
+        query = inputs.read(inputs.PresenceQuery, _given(start=start, end=end, bucket=bucket, macs=macs), context.clock)
+        return [bucket_of(row) for row in await presence.presence(context, query)]
 
 
 async def create_session(context: Context, given: Mapping[str, Any]) -> CreateSessionPayload:

@@ -1,0 +1,228 @@
+"""How present devices were, bucket by bucket: which buckets there are, and what a sweep over sessions finds in each."""
+
+import asyncio
+import json
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resolvers.clock import Clock
+from resolvers.context import Context
+from resolvers.errors import InvalidInputError
+from resolvers.inputs import PresenceQuery
+from storage import presence as ask
+from storage.presence import Stays
+from storage.sessions import Condition, count
+from storage.store import Store
+from storage.tables import HOUR
+
+MOST_BUCKETS = 10_000
+MOST_SESSIONS = 2**20  # that are held at once, some 200 bytes each, unless a single bucket has more
+# Of all sessions, the part from which on reading the whole table takes less than to seek them.
+SCANNED = 1 / 8
+LARGEST = 2**62
+
+Numbers = NDArray[np.int64]
+
+
+class Bucket(NamedTuple):
+    """A half-open span of time, its ends and the time spent online in microseconds; see `presence`."""
+
+    start: int
+    end: int
+    online: int
+    sessions: int
+    devices: int
+    peak: int
+
+
+class _Asked(NamedTuple):
+    """What is asked of the store, but for the window; `first` and `last` are the first and the last start that it has."""
+
+    whose: ask.Whose
+    parameters: dict[str, Any]
+    first: int
+    last: int
+    part: float  # of the devices, those that are asked for
+
+    @property
+    def conditions(self) -> frozenset[Condition]:
+        """Under which the sessions are counted."""
+        return frozenset({"overlapping", *([] if self.whose is None else [self.whose])})
+
+    def scanned(self, since: int, until: int) -> bool:
+        """Whether so much of the store is asked for that it is better read from end to end."""
+        inside = min(until, self.last + 1) - max(since, self.first)
+        return self.part * inside > SCANNED * (self.last + 1 - self.first)
+
+
+async def presence(context: Context, query: PresenceQuery) -> list[Bucket]:
+    """One bucket after the other, also empty ones; raises InvalidInputError.
+
+    `online` adds up the time of every session inside the bucket, until now where it is still connected; one of which an
+    end was never seen adds nothing. `sessions` counts those that overlap the bucket, `devices` whose they are.
+
+    `peak` is the largest number of devices that were there at one moment. A device whose sessions overlap is one; where a
+    session ends at the instant at which another starts, only the other is there. A session that is an instant (its ends
+    equal, one of them never seen, or open and not begun by now) is there at its instant: so there is a peak wherever
+    there is a device.
+    """
+    edges = _edges(context.clock, query)
+    macs, parameters = query.macs, dict[str, Any](now=context.clock.now())
+    whose: ask.Whose = None if macs is None else "mac" if len(macs) == 1 else "macs"
+    if macs is not None:
+        parameters |= {"mac": macs[0]} if whose == "mac" else {"macs": json.dumps(macs)}
+    ((first, last, devices),) = await context.store.fetch(ask.extent(), {}, short=True)
+    if first is None:
+        return _shown(edges, np.zeros((4, len(edges) - 1), np.int64))
+    part = 1.0 if macs is None else len(macs) / max(devices, 1)
+    return await _read(context.store, _Asked(whose, parameters, first, last, part), edges)
+
+
+async def _read(store: Store, asked: _Asked, edges: list[int]) -> list[Bucket]:
+    """The buckets between the edges: half of them at a time where all have more sessions than may be held."""
+    since, until = edges[0], edges[-1]
+    parameters = asked.parameters | ask.window(since, until)
+    scan = asked.scanned(since, until)
+    ((most,),) = await store.fetch(count(frozenset() if scan else asked.conditions), parameters)
+    if most > MOST_SESSIONS and len(edges) > 2:
+        middle = len(edges) // 2
+        return await _read(store, asked, edges[: middle + 1]) + await _read(store, asked, edges[middle:])
+    found = await store.fetch(ask.stays(asked.whose, scan=scan), parameters)
+    return await asyncio.to_thread(_measured, found, edges)
+
+
+def _measured(found: list[Any], edges: list[int]) -> list[Bucket]:
+    # Taken out of the list, so that the texts are gone once they have been read.
+    stays = ask.unpacked(found.pop())
+    return _shown(edges, swept(stays, np.array(edges, np.int64) - edges[0]))
+
+
+def _shown(edges: list[int], columns: NDArray[np.int64]) -> list[Bucket]:
+    return [Bucket(*ends, *row) for ends, row in zip(pairwise(edges), columns.T.tolist(), strict=True)]
+
+
+def _edges(clock: Clock, query: PresenceQuery) -> list[int]:
+    """Where buckets begin, and where the last one ends.
+
+    Hours are counted from the start of each day. The day's last is shorter where clocks change by a part of an hour.
+    """
+    days = (query.end - query.start).days + 1
+    if days < 1:
+        raise InvalidInputError("end", "is before start")
+    edges = [clock.midnight(query.start)]
+    for n in range(1, days + 1):
+        midnight = clock.midnight(query.start + timedelta(days=n))
+        if query.bucket == "hour":
+            edges += range(edges[-1] + HOUR, midnight, HOUR)
+        # A zone that moved across the date line has left out a day.
+        if midnight > edges[-1]:
+            edges.append(midnight)
+        if len(edges) > MOST_BUCKETS + 1:
+            advice = "name an earlier day" if query.bucket == "day" else "name an earlier day, or ask for days"
+            raise InvalidInputError("end", f"is more than {MOST_BUCKETS} buckets away from start; {advice}")
+    return edges
+
+
+def swept(stays: Stays, edges: Numbers) -> Numbers:
+    """What `Bucket` holds of each bucket, in four rows; the edges are relative to the window's start, as the stays are."""
+    if not len(stays.starts):
+        return np.zeros((4, len(edges) - 1), np.int64)
+    # Reports mostly come, and are stored, in the order of time: then this costs little, and what follows it less.
+    in_time = np.argsort(stays.starts, kind="stable")
+    starts, ends, devices = stays.starts[in_time], stays.ends[in_time], stays.devices[in_time]
+    # A session that is an instant lasts for a microsecond, so that it overlaps what holds its instant, and nothing else.
+    instants = starts[ends == starts]
+    np.maximum(ends, starts + 1, out=ends)
+    first, last = _first(edges, starts), _last(edges, ends)
+    counts = np.bincount(first, minlength=len(edges) - 1), np.bincount(last, minlength=len(edges) - 1)
+    begun, over = map(np.cumsum, counts)
+    # Whoever began in an earlier bucket is there from its start, and whoever ends in a later one until its end.
+    whole = (begun - over) * np.diff(edges)
+    inside = _sums(last, ends - edges[last], len(whole)) - _sums(first, starts - edges[first], len(whole))
+    online = whole + inside - np.bincount(_first(edges, instants), minlength=len(whole))
+    del first, last
+    return np.stack((online, begun - over + counts[1], *_distinct(starts, ends, devices, edges)))
+
+
+def _first(edges: Numbers, starts: Numbers) -> Numbers:
+    """The bucket in which each start lies."""
+    return np.searchsorted(edges, starts, "right") - 1
+
+
+def _last(edges: Numbers, ends: Numbers) -> Numbers:
+    """The last bucket that is reached by what ends then."""
+    return np.searchsorted(edges, ends, "left") - 1
+
+
+def _sums(buckets: Numbers, amounts: Numbers, count: int) -> Numbers:
+    """The sum of the amounts in each bucket. numpy adds up floats here: in two parts, they are exact."""
+    high = np.bincount(buckets, amounts >> 20, count).astype(np.int64)
+    low = np.bincount(buckets, amounts & (2**20 - 1), count).astype(np.int64)
+    return (high << 20) + low
+
+
+def _distinct(starts: Numbers, ends: Numbers, devices: NDArray[np.uint64], edges: Numbers) -> tuple[Numbers, Numbers]:
+    """How many devices each bucket has, and how many at one moment of it. Sessions are given in the order of time."""
+    order = _by_device(devices)
+    devices = devices[order]
+    new = np.append(True, devices[1:] != devices[:-1])
+    starts, ends = starts[order], _latest(ends[order], new)
+    # Sessions of one device that overlap or meet become one stay.
+    opening = new.copy()
+    opening[1:] |= starts[1:] > ends[:-1]
+    at = np.flatnonzero(opening)
+    order, starts, new, ends = order[at], starts[at], new[at], ends[np.append(at[1:], len(starts)) - 1]
+    first, last = _first(edges, starts), _last(edges, ends)
+    # A device that is in a bucket twice counts with its first stay there.
+    first[1:] = np.where(new[1:], first[1:], np.maximum(first[1:], last[:-1] + 1))
+    counted = first <= last
+    buckets = len(edges) - 1
+    appear = np.bincount(first[counted], minlength=buckets)
+    vanish = np.bincount(last[counted] + 1, minlength=buckets + 1)[:buckets]
+    # Back in the order of time, in which ends are nearly sorted.
+    in_time = np.zeros((2, len(opening)), np.int64)
+    in_time[:, order] = starts, ends
+    starts, ends = in_time[:, in_time[1] > 0]
+    return np.cumsum(appear - vanish), _peaks(starts, np.sort(ends, kind="stable"), edges)
+
+
+def _by_device(devices: NDArray[np.uint64]) -> Numbers:
+    """The order that gathers what is of one device and keeps it in its order. Numbers of two bytes are sorted by counting."""
+    order = np.arange(len(devices))
+    for part in devices.view(np.uint16).reshape(-1, 4).T:
+        if part.min() != part.max():
+            order = order[np.argsort(part[order], kind="stable")]
+    return order
+
+
+def _latest(ends: Numbers, new: NDArray[np.bool_]) -> Numbers:
+    """The largest end so far of the same device, where `new` says with which session another one begins."""
+    # One device is lifted above the other, as far as the numbers reach; then it begins anew.
+    device = np.cumsum(new) - 1
+    height = int(ends.max()) + 1
+    storey = LARGEST // height
+    lifted = ends + device % storey * height
+    cuts = np.searchsorted(device, np.arange(0, device[-1] + storey, storey)).tolist()
+    for since, until in pairwise(cuts):
+        np.maximum.accumulate(lifted[since:until], out=lifted[since:until])
+    lifted -= device % storey * height
+    return lifted
+
+
+def _peaks(starts: Numbers, ends: Numbers, edges: Numbers) -> Numbers:
+    """How many stays there are at most at one moment of each bucket; both ends of them are given in order."""
+
+    def there(moments: Numbers) -> Numbers:
+        return np.searchsorted(starts, moments, "right") - np.searchsorted(ends, moments, "right")
+
+    # Their number rises at starts alone: the largest is that at the bucket's start, or at one inside.
+    peaks = there(edges[:-1])
+    inside = np.searchsorted(starts, edges)
+    some = np.flatnonzero(np.diff(inside))
+    highest = np.maximum.reduceat(there(starts), inside[some]) if len(some) else 0
+    peaks[some] = np.maximum(peaks[some], highest)
+    return peaks
