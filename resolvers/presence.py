@@ -15,7 +15,6 @@ from resolvers.errors import InvalidInputError
 from resolvers.inputs import PresenceQuery
 from storage import presence as ask
 from storage.presence import Stays
-from storage.sessions import Condition, count
 from storage.store import Store
 from storage.tables import HOUR
 
@@ -47,11 +46,6 @@ class _Asked(NamedTuple):
     first: int
     last: int
     part: float  # of the devices, those that are asked for
-
-    @property
-    def conditions(self) -> frozenset[Condition]:
-        """Under which the sessions are counted."""
-        return frozenset({"overlapping", *([] if self.whose is None else [self.whose])})
 
     def scanned(self, since: int, until: int) -> bool:
         """Whether so much of the store is asked for that it is better read from end to end."""
@@ -87,7 +81,7 @@ async def _read(store: Store, asked: _Asked, edges: list[int]) -> list[Bucket]:
     since, until = edges[0], edges[-1]
     parameters = asked.parameters | ask.window(since, until)
     scan = asked.scanned(since, until)
-    ((most,),) = await store.fetch(count(frozenset() if scan else asked.conditions), parameters)
+    ((most,),) = await store.fetch(ask.most(asked.whose, scan=scan), parameters)
     if most > MOST_SESSIONS and len(edges) > 2:
         middle = len(edges) // 2
         return await _read(store, asked, edges[: middle + 1]) + await _read(store, asked, edges[middle:])
@@ -131,21 +125,24 @@ def swept(stays: Stays, edges: Numbers) -> Numbers:
     """What `Bucket` holds of each bucket, in four rows; the edges are relative to the window's start, as the stays are."""
     if not len(stays.starts):
         return np.zeros((4, len(edges) - 1), np.int64)
+    buckets = len(edges) - 1
     # Reports mostly come, and are stored, in the order of time: then this costs little, and what follows it less.
-    in_time = np.argsort(stays.starts, kind="stable")
-    starts, ends, devices = stays.starts[in_time], stays.ends[in_time], stays.devices[in_time]
+    order = np.argsort(stays.starts, kind="stable")
+    starts, ends, devices = stays.starts[order], stays.ends[order], stays.devices[order]
+    instants = np.bincount(_first(edges, starts[ends == starts]), minlength=buckets)
     # A session that is an instant lasts for a microsecond, so that it overlaps what holds its instant, and nothing else.
-    instants = starts[ends == starts]
     np.maximum(ends, starts + 1, out=ends)
-    first, last = _first(edges, starts), _last(edges, ends)
-    counts = np.bincount(first, minlength=len(edges) - 1), np.bincount(last, minlength=len(edges) - 1)
-    begun, over = map(np.cumsum, counts)
+    last = _last(edges, ends)
+    places = np.searchsorted(starts, edges)
+    begun, ended = np.diff(places), np.bincount(last, minlength=buckets)
     # Whoever began in an earlier bucket is there from its start, and whoever ends in a later one until its end.
-    whole = (begun - over) * np.diff(edges)
-    inside = _sums(last, ends - edges[last], len(whole)) - _sums(first, starts - edges[first], len(whole))
-    online = whole + inside - np.bincount(_first(edges, instants), minlength=len(whole))
-    del first, last
-    return np.stack((online, begun - over + counts[1], *_distinct(starts, ends, devices, edges)))
+    stayed = np.cumsum(begun - ended)
+    early = _sums(last, ends - edges[last], buckets)
+    # These sums may overflow; what is left of them in the end does not, and so is right.
+    late = np.diff(np.append(0, np.cumsum(starts))[places]) - begun * edges[:-1]
+    online = stayed * np.diff(edges) + early - late - instants
+    del order, last
+    return np.stack((online, stayed + ended, *_distinct(starts, ends, devices, edges)))
 
 
 def _first(edges: Numbers, starts: Numbers) -> Numbers:
@@ -165,12 +162,12 @@ def _sums(buckets: Numbers, amounts: Numbers, count: int) -> Numbers:
     return (high << 20) + low
 
 
-def _distinct(starts: Numbers, ends: Numbers, devices: NDArray[np.uint64], edges: Numbers) -> tuple[Numbers, Numbers]:
+def _distinct(begun: Numbers, ends: Numbers, devices: NDArray[np.uint64], edges: Numbers) -> tuple[Numbers, Numbers]:
     """How many devices each bucket has, and how many at one moment of it. Sessions are given in the order of time."""
     order = _by_device(devices)
     devices = devices[order]
     new = np.append(True, devices[1:] != devices[:-1])
-    starts, ends = starts[order], _latest(ends[order], new)
+    starts, ends = begun[order], _latest(ends[order], new)
     # Sessions of one device that overlap or meet become one stay.
     opening = new.copy()
     opening[1:] |= starts[1:] > ends[:-1]
@@ -184,19 +181,21 @@ def _distinct(starts: Numbers, ends: Numbers, devices: NDArray[np.uint64], edges
     appear = np.bincount(first[counted], minlength=buckets)
     vanish = np.bincount(last[counted] + 1, minlength=buckets + 1)[:buckets]
     # Back in the order of time, in which ends are nearly sorted.
-    in_time = np.zeros((2, len(opening)), np.int64)
-    in_time[:, order] = starts, ends
-    starts, ends = in_time[:, in_time[1] > 0]
-    return np.cumsum(appear - vanish), _peaks(starts, np.sort(ends, kind="stable"), edges)
+    kept = np.zeros(len(opening), np.bool_)
+    kept[order] = True
+    in_time = np.empty(len(opening), np.int64)
+    in_time[order] = ends
+    return np.cumsum(appear - vanish), _peaks(begun[kept], np.sort(in_time[kept], kind="stable"), edges)
 
 
 def _by_device(devices: NDArray[np.uint64]) -> Numbers:
     """The order that gathers what is of one device and keeps it in its order. Numbers of two bytes are sorted by counting."""
-    order = np.arange(len(devices))
+    order: Numbers | None = None
     for part in devices.view(np.uint16).reshape(-1, 4).T:
         if part.min() != part.max():
-            order = order[np.argsort(part[order], kind="stable")]
-    return order
+            further = np.argsort(part if order is None else part[order], kind="stable")
+            order = further if order is None else order[further]
+    return np.arange(len(devices)) if order is None else order
 
 
 def _latest(ends: Numbers, new: NDArray[np.bool_]) -> Numbers:
@@ -216,13 +215,10 @@ def _latest(ends: Numbers, new: NDArray[np.bool_]) -> Numbers:
 def _peaks(starts: Numbers, ends: Numbers, edges: Numbers) -> Numbers:
     """How many stays there are at most at one moment of each bucket; both ends of them are given in order."""
 
-    def there(moments: Numbers) -> Numbers:
-        return np.searchsorted(starts, moments, "right") - np.searchsorted(ends, moments, "right")
-
     # Their number rises at starts alone: the largest is that at the bucket's start, or at one inside.
-    peaks = there(edges[:-1])
-    inside = np.searchsorted(starts, edges)
-    some = np.flatnonzero(np.diff(inside))
-    highest = np.maximum.reduceat(there(starts), inside[some]) if len(some) else 0
-    peaks[some] = np.maximum(peaks[some], highest)
+    peaks = np.searchsorted(starts, edges[:-1], "right") - np.searchsorted(ends, edges[:-1], "right")
+    places = np.searchsorted(starts, edges)
+    some = np.flatnonzero(np.diff(places))
+    there = np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, "right")
+    peaks[some] = np.maximum(peaks[some], np.maximum.reduceat(there, places[some]))
     return peaks

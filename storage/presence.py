@@ -12,10 +12,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, case, func, literal_column, or_, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
 
 from storage.clauses import among, constant, number, of_classes, overlapping, text, united
-from storage.tables import CLASSES, DEVICES, session
+from storage.tables import CLASSES, DEVICES, SESSIONS, session
 
 Whose = Literal["mac", "macs"] | None  # of one device, of several, of all
 
@@ -39,9 +42,29 @@ def window(since: int, until: int) -> dict[str, int]:
     return {"since": since, "until": until, "zero": since - FLOOR, "last": until - since + FLOOR}
 
 
-def _cut() -> tuple[ColumnElement[Any], ...]:
-    """The columns of a session that overlaps the window."""
-    at, until, now, zero = session.starts_at, number("until"), number("now"), number("zero")
+class _packed(FunctionElement[Any]):  # noqa: N801
+    """All numbers of a column as one text of `DIGITS` each, or as bytes, eight each."""
+
+    inherit_cache = True
+
+
+@compiles(_packed, "sqlite")
+def _packed_sqlite(element: _packed, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"string_agg({compiler.process(element.clauses, **kw)}, '')"
+
+
+@compiles(_packed, "postgresql")
+def _packed_postgresql(element: _packed, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"string_agg(int8send({compiler.process(element.clauses, **kw)}), '')"
+
+
+# What is stored as `starts_at`. In a row of SQLite it lies behind texts that would have to be passed over.
+_STARTS_AT: ColumnElement[int] = func.coalesce(session.connected_at, session.disconnected_at)
+
+
+def _cut(at: ColumnElement[int]) -> tuple[ColumnElement[Any], ...]:
+    """The columns of a session that starts `at` an instant and overlaps the window."""
+    until, now, zero = number("until"), number("now"), number("zero")
     ended: ColumnElement[int | None] = session.disconnected_at
     start = case((at > number("since"), at - zero), else_=constant(FLOOR))
     end = case(
@@ -51,34 +74,46 @@ def _cut() -> tuple[ColumnElement[Any], ...]:
         (now < until, now - zero),
         else_=number("last"),
     )
-    return cast(start, Text).label("start"), cast(end, Text).label("end"), session.mac.label("mac")
+    return start.label("start"), end.label("end"), session.mac.label("mac")
 
 
-def _of(whose: Whose) -> list[ColumnElement[bool]]:
+def _of(mac: ColumnElement[str], whose: Whose) -> list[ColumnElement[bool]]:
     match whose:
         case "mac":
-            return [session.mac == text("mac")]
+            return [mac == text("mac")]
         case "macs":
-            return [among(session.mac, "macs")]
+            return [among(mac, "macs")]
         case None:
             return []
 
 
 def _overlaps() -> ColumnElement[bool]:
-    """What `overlapping` says, for all classes at once and without an index: the sum keeps the planner from one."""
-    at, since, now = session.starts_at + constant(0), number("since"), number("now")
+    """What `overlapping` says, for all classes at once."""
+    at, since, now = _STARTS_AT, number("since"), number("now")
     open_then = and_(session.disconnected_at.is_(None), session.disconnection_event.is_(None), now > since)
     return and_(at < number("until"), or_(session.disconnected_at > since, at >= since, open_then))
+
+
+def _sought(whose: Whose, *columns: ColumnElement[Any]) -> FromClause:
+    """Columns of the sessions that overlap the window, by the indexes."""
+    return united([select(*columns).where(overlapping(n), *_of(session.mac, whose)) for n in CLASSES]).subquery()
 
 
 @cache
 def stays(whose: Whose, *, scan: bool) -> Select[Any]:
     """One row of what `unpacked` reads: read off the whole table, or sought by the indexes."""
     if scan:
-        row = select(*_cut()).where(_overlaps(), *_of(whose)).subquery().c
+        # Not by the column itself, so that no index is thought of.
+        row = select(*_cut(_STARTS_AT)).where(_overlaps(), *_of(session.mac.concat(""), whose)).subquery().c
     else:
-        row = united([select(*_cut()).where(overlapping(n), *_of(whose)) for n in CLASSES]).subquery().c
-    return select(*(func.string_agg(column, "") for column in row))
+        row = _sought(whose, *_cut(session.starts_at)).c
+    return select(_packed(row.start), _packed(row.end), func.string_agg(row.mac, literal_column("''")))
+
+
+@cache
+def most(whose: Whose, *, scan: bool) -> Select[Any]:
+    """How many sessions `stays` has at most."""
+    return select(func.count()).select_from(SESSIONS if scan else _sought(whose, session.id))
 
 
 @cache
@@ -99,8 +134,10 @@ def unpacked(row: Any) -> Stays:
     return Stays(_numbers(starts), _numbers(ends), _macs(macs))
 
 
-def _numbers(column: str) -> NDArray[np.int64]:
-    """Eight digits lie in a word: they become four numbers of two, then two of four, then one of eight."""
+def _numbers(column: str | bytes) -> NDArray[np.int64]:
+    if isinstance(column, bytes):
+        return np.frombuffer(column, ">i8").astype(np.int64) - FLOOR
+    # Eight digits lie in a word: they become four numbers of two, then two of four, then one of eight.
     words = np.frombuffer(column.encode("ascii"), "<u8") - np.uint64(0x3030303030303030)
     for bits, mask in ((8, 0x00FF00FF00FF00FF), (16, 0x0000FFFF0000FFFF), (32, 0x00000000FFFFFFFF)):
         # The first of two neighbours lies in the lower half.
