@@ -15,6 +15,7 @@ from resolvers.errors import InvalidInputError
 from resolvers.inputs import PresenceQuery
 from storage import presence as ask
 from storage.presence import Stays
+from storage.sessions import count
 from storage.store import Store
 from storage.tables import HOUR
 
@@ -39,18 +40,20 @@ class Bucket(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """What is asked of the store, but for the window; `first` and `last` are the first and the last start that it has."""
+    """What is asked, but for the window; `first` and `last` are the first and the last start that the store has."""
 
-    whose: ask.Whose
+    store: Store
     parameters: dict[str, Any]
+    macs: list[str] | None
     first: int
     last: int
-    part: float  # of the devices, those that are asked for
+    devices: int  # that the store has
 
-    def scanned(self, since: int, until: int) -> bool:
+    def of_most(self, since: int, until: int) -> bool:
         """Whether so much of the store is asked for that it is better read from end to end."""
+        part = 1.0 if self.macs is None else len(self.macs) / max(self.devices, 1)
         inside = min(until, self.last + 1) - max(since, self.first)
-        return self.part * inside > SCANNED * (self.last + 1 - self.first)
+        return part * inside > SCANNED * (self.last + 1 - self.first)
 
 
 async def presence(context: Context, query: PresenceQuery) -> list[Bucket]:
@@ -65,33 +68,31 @@ async def presence(context: Context, query: PresenceQuery) -> list[Bucket]:
     there is a device.
     """
     edges = _edges(context.clock, query)
-    macs, parameters = query.macs, dict[str, Any](now=context.clock.now())
-    whose: ask.Whose = None if macs is None else "mac" if len(macs) == 1 else "macs"
-    if macs is not None:
-        parameters |= {"mac": macs[0]} if whose == "mac" else {"macs": json.dumps(macs)}
-    ((first, last, devices),) = await context.store.fetch(ask.extent(), {}, short=True)
-    if first is None:
+    store, macs = context.store, None if query.macs is None else list(dict.fromkeys(query.macs))
+    ((first, last, devices),) = await store.fetch(ask.extent(), {})
+    if first is None or macs == []:
         return _shown(edges, np.zeros((4, len(edges) - 1), np.int64))
-    part = 1.0 if macs is None else len(macs) / max(devices, 1)
-    return await _read(context.store, _Asked(whose, parameters, first, last, part), edges)
+    parameters = {"now": context.clock.now(), "mac": macs and macs[0], "macs": macs and json.dumps(macs)}
+    return await _read(_Asked(store, parameters, macs, first, last, devices), edges)
 
 
-async def _read(store: Store, asked: _Asked, edges: list[int]) -> list[Bucket]:
+async def _read(asked: _Asked, edges: list[int]) -> list[Bucket]:
     """The buckets between the edges: half of them at a time where all have more sessions than may be held."""
     since, until = edges[0], edges[-1]
-    parameters = asked.parameters | ask.window(since, until)
-    scan = asked.scanned(since, until)
-    ((most,),) = await store.fetch(ask.most(asked.whose, scan=scan), parameters)
+    store, macs, parameters = asked.store, asked.macs, asked.parameters | ask.window(since, until)
+    whose: ask.Whose = None if macs is None else "mac" if len(macs) == 1 else "macs"
+    scan = asked.of_most(since, until)
+    ((most,),) = await store.fetch(count(frozenset()) if scan else ask.count(whose), parameters)
     if most > MOST_SESSIONS and len(edges) > 2:
         middle = len(edges) // 2
-        return await _read(store, asked, edges[: middle + 1]) + await _read(store, asked, edges[middle:])
-    found = await store.fetch(ask.stays(asked.whose, scan=scan), parameters)
-    return await asyncio.to_thread(_measured, found, edges)
+        return await _read(asked, edges[: middle + 1]) + await _read(asked, edges[middle:])
+    found = await store.fetch(ask.scanned() if scan else ask.sought(whose), parameters)
+    return await asyncio.to_thread(_measured, found, macs if scan else None, edges)
 
 
-def _measured(found: list[Any], edges: list[int]) -> list[Bucket]:
+def _measured(found: list[Any], only: list[str] | None, edges: list[int]) -> list[Bucket]:
     # Taken out of the list, so that the texts are gone once they have been read.
-    stays = ask.unpacked(found.pop())
+    stays = ask.unpacked(found.pop(), only)
     return _shown(edges, swept(stays, np.array(edges, np.int64) - edges[0]))
 
 

@@ -7,6 +7,7 @@ Parameters: `since`, `until`, `now` (instants), `zero` (`since` less `FLOOR`), `
 `FLOOR`), `mac`, `macs` (a JSON array).
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +19,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
 from storage.clauses import among, constant, number, of_classes, overlapping, text, united
-from storage.tables import CLASSES, DEVICES, SESSIONS, session
+from storage.tables import CLASSES, DEVICES, session
 
 Whose = Literal["mac", "macs"] | None  # of one device, of several, of all
 
@@ -77,12 +78,12 @@ def _cut(at: ColumnElement[int]) -> tuple[ColumnElement[Any], ...]:
     return start.label("start"), end.label("end"), session.mac.label("mac")
 
 
-def _of(mac: ColumnElement[str], whose: Whose) -> list[ColumnElement[bool]]:
+def _of(whose: Whose) -> list[ColumnElement[bool]]:
     match whose:
         case "mac":
-            return [mac == text("mac")]
+            return [session.mac == text("mac")]
         case "macs":
-            return [among(mac, "macs")]
+            return [among(session.mac, "macs")]
         case None:
             return []
 
@@ -94,26 +95,30 @@ def _overlaps() -> ColumnElement[bool]:
     return and_(at < number("until"), or_(session.disconnected_at > since, at >= since, open_then))
 
 
-def _sought(whose: Whose, *columns: ColumnElement[Any]) -> FromClause:
-    """Columns of the sessions that overlap the window, by the indexes."""
-    return united([select(*columns).where(overlapping(n), *_of(session.mac, whose)) for n in CLASSES]).subquery()
-
-
-@cache
-def stays(whose: Whose, *, scan: bool) -> Select[Any]:
-    """One row of what `unpacked` reads: read off the whole table, or sought by the indexes."""
-    if scan:
-        # Not by the column itself, so that no index is thought of.
-        row = select(*_cut(_STARTS_AT)).where(_overlaps(), *_of(session.mac.concat(""), whose)).subquery().c
-    else:
-        row = _sought(whose, *_cut(session.starts_at)).c
+def _stays(row: Any) -> Select[Any]:
     return select(_packed(row.start), _packed(row.end), func.string_agg(row.mac, literal_column("''")))
 
 
 @cache
-def most(whose: Whose, *, scan: bool) -> Select[Any]:
-    """How many sessions `stays` has at most."""
-    return select(func.count()).select_from(SESSIONS if scan else _sought(whose, session.id))
+def scanned() -> Select[Any]:
+    """One row of what `unpacked` reads, of all devices: read off the whole table."""
+    return _stays(select(*_cut(_STARTS_AT)).where(_overlaps()).subquery().c)
+
+
+def _sought(whose: Whose, *columns: ColumnElement[Any]) -> FromClause:
+    return united([select(*columns).where(overlapping(n), *_of(whose)) for n in CLASSES]).subquery()
+
+
+@cache
+def sought(whose: Whose) -> Select[Any]:
+    """The same, found by the indexes."""
+    return _stays(_sought(whose, *_cut(session.starts_at)).c)
+
+
+@cache
+def count(whose: Whose) -> Select[Any]:
+    """How many sessions `sought` has."""
+    return select(func.count()).select_from(_sought(whose, session.id))
 
 
 @cache
@@ -128,10 +133,14 @@ def extent() -> Select[Any]:
     return select(func.min(row.low), func.max(row.high), select(func.count()).select_from(DEVICES).scalar_subquery())
 
 
-def unpacked(row: Any) -> Stays:
-    """The sessions of a row of `stays`."""
+def unpacked(row: Any, only: Sequence[str] | None = None) -> Stays:
+    """The sessions of a row of `scanned` or `sought`, or those of some MACs among them."""
     starts, ends, macs = (column or "" for column in row)
-    return Stays(_numbers(starts), _numbers(ends), _macs(macs))
+    stays = Stays(_numbers(starts), _numbers(ends), _macs(macs))
+    if only is None:
+        return stays
+    kept = np.isin(stays.devices, _macs("".join(only)))
+    return Stays(stays.starts[kept], stays.ends[kept], stays.devices[kept])
 
 
 def _numbers(column: str | bytes) -> NDArray[np.int64]:
