@@ -206,8 +206,8 @@ def _latest(ends: Numbers, new: NDArray[np.bool_]) -> Numbers:
     height = int(ends.max()) + 1
     storey = LARGEST // height
     lifted = ends + device % storey * height
-    cuts = np.searchsorted(device, np.arange(0, device[-1] + storey, storey)).tolist()
-    for since, until in pairwise(cuts):
+    anew = np.searchsorted(device, np.arange(0, device[-1] + 1, storey))
+    for since, until in pairwise([*anew.tolist(), len(ends)]):
         np.maximum.accumulate(lifted[since:until], out=lifted[since:until])
     lifted -= device % storey * height
     return lifted
