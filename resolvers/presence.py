@@ -16,7 +16,6 @@ from resolvers.inputs import PresenceQuery
 from storage import presence as ask
 from storage.presence import Stays
 from storage.sessions import count
-from storage.store import Store
 from storage.tables import HOUR
 
 MOST_BUCKETS = 10_000
@@ -42,7 +41,7 @@ class Bucket(NamedTuple):
 class _Asked(NamedTuple):
     """What is asked, but for the window; `first` and `last` are the first and the last start that the store has."""
 
-    store: Store
+    context: Context
     parameters: dict[str, Any]
     macs: list[str] | None
     first: int
@@ -73,21 +72,22 @@ async def presence(context: Context, query: PresenceQuery) -> list[Bucket]:
     if first is None or macs == []:
         return _shown(edges, np.zeros((4, len(edges) - 1), np.int64))
     parameters = {"now": context.clock.now(), "mac": macs and macs[0], "macs": macs and json.dumps(macs)}
-    return await _read(_Asked(store, parameters, macs, first, last, devices), edges)
+    return await _read(_Asked(context, parameters, macs, first, last, devices), edges)
 
 
 async def _read(asked: _Asked, edges: list[int]) -> list[Bucket]:
     """The buckets between the edges: half of them at a time where all have more sessions than may be held."""
     since, until = edges[0], edges[-1]
-    store, macs, parameters = asked.store, asked.macs, asked.parameters | ask.window(since, until)
+    store, macs, parameters = asked.context.store, asked.macs, asked.parameters | ask.window(since, until)
     whose: ask.Whose = None if macs is None else "mac" if len(macs) == 1 else "macs"
     scan = asked.of_most(since, until)
     ((most,),) = await store.fetch(count(frozenset()) if scan else ask.count(whose), parameters)
     if most > MOST_SESSIONS and len(edges) > 2:
         middle = len(edges) // 2
         return await _read(asked, edges[: middle + 1]) + await _read(asked, edges[middle:])
-    found = await store.fetch(ask.scanned() if scan else ask.sought(whose), parameters)
-    return await asyncio.to_thread(_measured, found, macs if scan else None, edges)
+    async with asked.context.sweeps:
+        found = await store.fetch(ask.scanned() if scan else ask.sought(whose), parameters)
+        return await asyncio.to_thread(_measured, found, macs if scan else None, edges)
 
 
 def _measured(found: list[Any], only: list[str] | None, edges: list[int]) -> list[Bucket]:
