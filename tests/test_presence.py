@@ -185,14 +185,14 @@ def test_the_sweep_keeps_no_other_request_waiting(ask: Ask, monkeypatch: pytest.
     assert threads != [run(loop())]
 
 
-@given(st.lists(st.integers(0, 9 * FLOOR - FLOOR - 1)), st.lists(st.binary(min_size=6, max_size=6)))
-def test_columns_are_read_as_they_were_written(numbers: list[int], macs: list[bytes]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 9 * FLOOR - FLOOR - 1), st.binary(min_size=6, max_size=6))))
+def test_columns_are_read_as_they_were_written(rows: list[tuple[int, bytes]]) -> None:
     """Numbers as digits and as bytes; two addresses are the same number only where they are the same."""
-    digits = "".join(str(number + FLOOR) for number in numbers)
-    packed = b"".join((number + FLOOR).to_bytes(8, "big") for number in numbers)
-    read = unpacked((digits, packed, "".join(mac.hex(":").upper() for mac in macs)))
-    assert read.starts.tolist() == read.ends.tolist() == numbers
-    assert [int(number).to_bytes(8, "little")[:6] for number in read.devices] == macs
+    digits = "".join(str(number + FLOOR) for number, _ in rows).encode()
+    packed = b"".join((number + FLOOR).to_bytes(8, "big") for number, _ in rows)
+    read = unpacked((digits, packed, "".join(mac.hex(":").upper() for _, mac in rows).encode()))
+    assert read.starts.tolist() == read.ends.tolist() == [number for number, _ in rows]
+    assert [int(number).to_bytes(8, "little")[:6] for number in read.devices] == [mac for _, mac in rows]
 
 
 @settings(max_examples=300)
