@@ -277,6 +277,15 @@ class TotalsQuery(Input):
     period: Span = Field(default_factory=lambda: parse_period("7 days"))
 
 
+class PresenceQuery(Input):
+    """Of which days, in which buckets and of which devices to tell the presence."""
+
+    start: Day
+    end: Day
+    bucket: Annotated[Literal["hour", "day"], *one_of("hour", "day")] = "day"
+    macs: list[Mac] | None = None
+
+
 class DevicesQuery(Input):
     """Which devices to list."""
 

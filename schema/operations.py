@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import strawberry
 from strawberry.utils.str_converters import to_snake_case
 
-from resolvers import correcting, devices, events, inputs, live, sessions
+from resolvers import correcting, devices, events, inputs, live, presence, sessions
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError, shown
 from resolvers.inputs import Page
@@ -27,6 +27,8 @@ from schema.types import (
     Device,
     HeartbeatPayload,
     Node,
+    PresenceBucket,
+    PresenceBucketSize,
     Request,
     Session,
     SessionChange,
@@ -35,6 +37,7 @@ from schema.types import (
     SessionOrder,
     SessionRevision,
     SessionTotals,
+    bucket_of,
     change_of,
     connection_of,
     device_of,
@@ -211,6 +214,21 @@ class Query:
         wanted = inputs.read(inputs.DevicesQuery, _given(search=search, connected=connected), context.clock)
         found = await devices.page(context, wanted.search, wanted.connected, _page(info, first, after, last, before))
         return connection_of(found, device_of, lambda: devices.count(context, wanted.search, wanted.connected))
+
+    @strawberry.field(
+        description="How present devices were: one bucket after the other, a session split exactly where a bucket ends."
+    )
+    async def presence(
+        self,
+        info: Ask,
+        start: Date,
+        end: Date,
+        bucket: PresenceBucketSize | None = PresenceBucketSize.DAY,
+        macs: list[MAC] | None = _UNSET,
+    ) -> list[PresenceBucket]:
+        context = info.context.context
+        query = inputs.read(inputs.PresenceQuery, _given(start=start, end=end, bucket=bucket, macs=macs), context.clock)
+        return [bucket_of(row) for row in await presence.presence(context, query)]
 
     @strawberry.field(description="What was changed of a session, oldest first; also of one that was deleted.")
     async def session_history(self, info: Ask, id: strawberry.ID) -> list[SessionRevision]:  # noqa: A002
