@@ -53,12 +53,23 @@ def among(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
     return _Among(column, text(name))
 
 
+def among_many(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+    """The same for thousands of strings, where comparing each row with each of them might be what is planned."""
+    return _AmongMany(column, text(name))
+
+
 class _Among(FunctionElement[Any]):
     type = NullType()  # as a Boolean it would be compared with 1 on SQLite, and no index found by it
     inherit_cache = True
 
 
+class _AmongMany(FunctionElement[Any]):
+    type = NullType()
+    inherit_cache = True
+
+
 @compiles(_Among, "sqlite")
+@compiles(_AmongMany, "sqlite")
 def _among_sqlite(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
     column, strings = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({strings}))"  # noqa: S608, places for parameters
@@ -69,6 +80,12 @@ def _among_postgresql(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
     column, strings = (compiler.process(clause, **kw) for clause in element.clauses)
     # An array, made once: a subquery would be joined, and the planner would guess how long it is.
     return f"{column} = ANY (ARRAY(SELECT json_array_elements_text(CAST({strings} AS json))))"
+
+
+@compiles(_AmongMany, "postgresql")
+def _among_many_postgresql(element: _AmongMany, compiler: SQLCompiler, **kw: Any) -> str:
+    column, strings = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} IN (SELECT json_array_elements_text(CAST({strings} AS json)) COLLATE \"C\")"  # noqa: S608, places
 
 
 class ip_order(FunctionElement[str]):  # noqa: N801

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Select, Update, exists, func, literal_column, or_, select, update
 
-from storage.clauses import COLUMNS, among, number, text
+from storage.clauses import COLUMNS, among, among_many, number, text
 from storage.tables import OPEN, SESSIONS, session
 
 
@@ -25,7 +25,7 @@ def open_of_devices() -> Select[Any]:
     """The open sessions of `macs` (a JSON array) that began at the instant `at` or before, and when each was last seen."""
     return (
         select(*COLUMNS, session.seen_at)
-        .where(among(session.mac, "macs"), session.span == OPEN, session.starts_at <= number("at"))
+        .where(among_many(session.mac, "macs"), session.span == OPEN, session.starts_at <= number("at"))
         .order_by(session.starts_at, session.id)
     )
 
@@ -62,7 +62,7 @@ def see() -> Update:
     return (
         update(SESSIONS)
         .where(
-            among(session.mac, "macs"),
+            among_many(session.mac, "macs"),
             session.span == OPEN,
             session.starts_at <= number("at"),
             or_(session.seen_at.is_(None), session.seen_at < number("at")),
