@@ -103,9 +103,12 @@ def prune_command(settings: Settings, older_than: Period, dry_run: bool) -> None
 @settings_options("database_url", "timezone")
 def sweep_command(settings: Settings, unseen_for: Period) -> None:
     """End the sessions of devices that no heartbeat has told of for longer than a period, at their last one."""
-    acting.set("sweep")
-    ended = with_store(settings, lambda context: sweep(context, unseen_for))
-    click.echo(f"Ended {ended:,} sessions.")
+
+    async def work(context: Context) -> int:
+        acting.set("sweep")
+        return await sweep(context, unseen_for)
+
+    click.echo(f"Ended {with_store(settings, work):,} sessions.")
 
 
 def _address(text: str) -> str:
