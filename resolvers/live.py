@@ -241,11 +241,11 @@ async def sweep(context: Context, unseen_for: Period) -> int:
     before = latest(context, unseen_for).since
     told = context.told()
 
-    async def change(transaction: Transaction) -> int:
+    async def change(transaction: Transaction) -> int | None:
         limits = {"before": before, "limit": BATCH}
         macs = [row[0] for row in await transaction.fetch(ask.unseen(), limits)]
         if not macs:
-            return 0
+            return None
         await transaction.hold(macs, "change")
         # Looked at again now that nobody else can have seen them meanwhile.
         rows = await transaction.fetch(ask.unseen(), limits)
@@ -259,6 +259,7 @@ async def sweep(context: Context, unseen_for: Period) -> int:
         return len(found)
 
     ended = 0
-    while gone := await context.store.write(change):
+    # None of a batch may be left when it is looked at again; those of the next are still there.
+    while (gone := await context.store.write(change)) is not None:
         ended += gone
     return ended
