@@ -23,9 +23,11 @@ from storage.store import Change, Parameters, Transaction, created
 from storage.tables import COMPLETE, MISSING, MISSING_CONNECTION, MISSING_DISCONNECTION
 
 LAST_ID = 2**63 - 1
-ENDED = "Disconnected"  # the event of a session that a sweep ends
+EVER = 2**61  # an instant after all others
+BEGUN, ENDED = "Connected", "Disconnected"  # the events of a session that a heartbeat opens, and a sweep ends
 BATCH = 500  # sessions that a sweep ends in one transaction
 
+AROUND = known.Listing(frozenset({"mac", "overlapping"}))
 BEFORE = known.Listing(frozenset({"mac"}), after=True, limited=True)
 AFTER = known.Listing(frozenset({"mac"}), descending=False, after=True, limited=True)
 
@@ -47,10 +49,16 @@ class Device:
         self._told = told
         self.noted: list[Parameters] = []
 
-    async def open_at(self, at: int) -> SessionRow | None:
-        """Its open session, if that had begun by then."""
+    async def open_at(self, at: int) -> tuple[SessionRow, int | None] | None:
+        """Its open session, if that had begun by then, and when it was last seen."""
         rows = await self._transaction.fetch(ask.open_of_device(), {"mac": self._mac, "at": at})
-        return SessionRow._make(rows[0]) if rows else None
+        return (SessionRow._make(rows[0][:WIDTH]), rows[0][WIDTH]) if rows else None
+
+    async def around(self, at: int) -> list[SessionRow]:
+        """Its sessions that hold the instant, or have an end there."""
+        window = {"mac": self._mac, "since": at - 1, "until": at + 1, "now": EVER}
+        rows = await self._transaction.fetch(known.sessions(AROUND, merges=self._context.store.merges), window)
+        return [SessionRow._make(row[:WIDTH]) for row in rows]
 
     async def beside(self, at: int, listing: known.Listing) -> SessionRow | None:
         """Its last session that began by then, or its first that began later."""
@@ -60,9 +68,10 @@ class Device:
         rows = await self._transaction.fetch(question, place)
         return SessionRow._make(rows[0][:WIDTH]) if rows else None
 
-    async def is_live(self, row: SessionRow) -> bool:
-        """Whether it was reported as it happened; what was recorded otherwise is left as it is."""
-        return bool(await self._transaction.fetch(ask.is_live(), {"mac": row.mac, "id": row.id}))
+    async def last_seen(self, row: SessionRow) -> list[int | None]:
+        """When a session was last seen that was reported as it happened; empty for others, which are left as they are."""
+        rows = await self._transaction.fetch(ask.last_seen(), {"mac": row.mac, "id": row.id})
+        return [seen_at for (seen_at,) in rows]
 
     async def add(self, ip: str, **more: Any) -> SessionRow:
         """A new session."""
@@ -82,6 +91,11 @@ class Device:
         self.noted.append(noted(self._told, "UPDATED", row, after))
         return after
 
+    async def see(self, row: SessionRow, at: int) -> None:
+        """The session was seen; the journal does not tell of it."""
+        where = {"of": row.mac, "which": row.id, "seen_at": at}
+        await self._transaction.execute(changes.update_session("seen_at"), where)
+
     async def _row(self, identity: int) -> SessionRow:
         (row,) = await self._transaction.fetch(known.by_id(), {"mac": self._mac, "id": identity})
         return SessionRow._make(row)
@@ -96,20 +110,18 @@ def moved(row: SessionRow, ip: str, at: int) -> dict[str, Any]:
     return {"ip": ip, "info": info if len(info) <= INFO_LENGTH else row.info}
 
 
-async def started(device: Device, report: StartReport, at: int) -> Reported:
+async def started(device: Device, report: StartReport, at: int, seen_at: int | None = None) -> Reported:
     """Opens a session, or answers the one in which the device was connected at that instant."""
     opening = {"connected_at": at, "connection_event": report.event_type}
-    if (row := await device.open_at(at)) is not None:
-        if row.ip != report.ip:
-            row = await device.change(row, **moved(row, report.ip, at))
-        return Reported(row, f"MAC {row.mac} is connected already")
-    row = await device.beside(at, BEFORE)
-    if row is not None and (row.connected_at == at or (row.state == COMPLETE and at < (row.disconnected_at or 0))):
-        return Reported(row, f"MAC {row.mac} was connected already")
+    if (found := await device.open_at(at)) is not None:
+        return Reported(await _again(device, *found, report.ip, at), f"MAC {report.mac} is connected already")
+    for row in await device.around(at):
+        if row.connected_at == at or (row.state == COMPLETE and at < (row.disconnected_at or 0)):
+            return Reported(row, f"MAC {row.mac} was connected already")
     later = await device.beside(at, AFTER)
     if later is None:
-        row = await device.add(report.ip, info=report.info, **opening)
-    elif later.state == MISSING_CONNECTION and await device.is_live(later):
+        row = await device.add(report.ip, info=report.info, seen_at=seen_at, **opening)
+    elif later.state == MISSING_CONNECTION and await device.last_seen(later):
         # Its end was reported first.
         row = await device.change(later, **opening)
     else:
@@ -118,25 +130,53 @@ async def started(device: Device, report: StartReport, at: int) -> Reported:
     return Reported(row, f"Session started for MAC {row.mac}")
 
 
+async def _again(device: Device, row: SessionRow, seen_at: int | None, ip: str, at: int) -> SessionRow:
+    """The open session of a device that is reported as connected once more."""
+    # What is older than the last that is known of it, or is told again, does not say where the device is now.
+    if row.ip != ip and is_news(row, seen_at, at):
+        row = await device.change(row, **moved(row, ip, at))
+    if seen_at is not None and seen_at < at:
+        # Or a sweep would end it before this report.
+        await device.see(row, at)
+    return row
+
+
+def is_news(row: SessionRow, seen_at: int | None, at: int) -> bool:
+    """Whether an instant is after the last at which a session is known to have been there."""
+    return at > max(row.connected_at or at, seen_at or 0)
+
+
 async def stopped(device: Device, report: StopReport, at: int) -> Reported:
     """Ends the session in which the device was connected; without one, records one whose connection was missed."""
     ending = {"disconnected_at": at, "disconnection_event": report.event_type}
-    if (row := await device.open_at(at)) is not None:
-        return Reported(await device.change(row, **ending), f"Session ended for MAC {row.mac}")
-    row = await device.beside(at, BEFORE)
-    if row is not None and row.disconnected_at == at:
-        return Reported(row, f"Session of MAC {row.mac} has ended already")
-    if row is not None and row.state == MISSING_DISCONNECTION and await device.is_live(row):
+    done = f"Session ended for MAC {report.mac}"
+    for row in await device.around(at):
+        if row.disconnected_at == at:
+            return Reported(row, f"Session of MAC {row.mac} has ended already")
+    if (found := await device.open_at(at)) is not None:
+        return Reported(await _ended(device, found[0], at, ending), done)
+    before = await device.beside(at, BEFORE)
+    if before is not None and before.state == MISSING_DISCONNECTION and await device.last_seen(before):
         # It began between two sessions, and only now its end is known.
-        return Reported(await device.change(row, **ending), f"Session ended for MAC {row.mac}")
+        return Reported(await _ended(device, before, at, ending), done)
     ip = report.ip
     if ip is None:
-        near = row or await device.beside(at, AFTER)
+        near = before or await device.beside(at, AFTER)
         if near is None:
             raise InvalidInputError("ip", "is required, as no session of the device is known")
         ip = near.ip
     row = await device.add(ip, **ending)
     return Reported(row, f"Missing connection recorded for MAC {row.mac}")
+
+
+async def _ended(device: Device, row: SessionRow, at: int, ending: Parameters) -> SessionRow:
+    """Ends a session; if it was seen after that, with what goes on of it as another."""
+    ended = await device.change(row, **ending)
+    for seen_at in await device.last_seen(row):
+        if seen_at is not None and seen_at > at:
+            back = {"connected_at": seen_at, "connection_event": BEGUN, "seen_at": seen_at}
+            await device.add(row.ip, disconnection_event=row.disconnection_event, **back)
+    return ended
 
 
 async def start(context: Context, report: StartReport) -> Reported:
@@ -151,23 +191,24 @@ async def stop(context: Context, report: StopReport) -> Reported:
 
 def starting(context: Context, report: StartReport) -> Change[Reported]:
     """`started` as a change."""
-    at = context.clock.now() if report.at is None else report.at
-    return _held(context, report.mac, lambda device: started(device, report, at))
+    return _held(context, report, lambda device, at: started(device, report, at))
 
 
 def stopping(context: Context, report: StopReport) -> Change[Reported]:
     """`stopped` as a change."""
-    at = context.clock.now() if report.at is None else report.at
-    return _held(context, report.mac, lambda device: stopped(device, report, at))
+    return _held(context, report, lambda device, at: stopped(device, report, at))
 
 
-def _held(context: Context, mac: str, work: Callable[[Device], Awaitable[Reported]]) -> Change[Reported]:
+def _held(
+    context: Context, report: StartReport | StopReport, work: Callable[[Device, int], Awaitable[Reported]]
+) -> Change[Reported]:
     told = context.told()
 
     async def change(transaction: Transaction) -> Reported:
-        device = Device(context, transaction, mac, told)
-        await transaction.hold([mac])
-        done = await work(device)
+        device = Device(context, transaction, report.mac, told)
+        await transaction.hold([report.mac])
+        # Not before: of reports that come together, any may be the first to be carried out.
+        done = await work(device, context.clock.now() if report.at is None else report.at)
         await transaction.note(device.noted)
         return done
 
@@ -176,22 +217,31 @@ def _held(context: Context, mac: str, work: Callable[[Device], Awaitable[Reporte
 
 async def heartbeat(context: Context, seen: Sequence[Seen], at: int | None) -> Heartbeat:
     """Devices that are there, all at one instant: sessions are opened of those that were not."""
+    if not seen:
+        return Heartbeat(0, 0)
+    done = await context.store.write(seeing(context, seen, at))
+    context.on_written(done.opened)
+    return done
+
+
+def seeing(context: Context, seen: Sequence[Seen], at: int | None) -> Change[Heartbeat]:
+    """The same as a change."""
     told = context.told()
-    instant = told["at"] if at is None else at
     ips: dict[str, list[str]] = {}
     for each in seen:
         ips.setdefault(each.mac, []).append(each.ip)
-    parameters = {"macs": json.dumps(list(ips)), "at": instant}
 
     async def change(transaction: Transaction) -> Heartbeat:
         await transaction.hold(ips)
+        instant = context.clock.now() if at is None else at
+        parameters = {"macs": json.dumps(list(ips)), "at": instant}
         rows = await transaction.fetch(ask.open_of_devices(), parameters)
         await transaction.execute(ask.see(), parameters)
         found: list[Parameters] = []
         # Of several open sessions of a device, the newest is the one that goes on.
         connected = {row[0]: (SessionRow._make(row[:WIDTH]), row[WIDTH]) for row in rows}
         for mac, (row, before) in connected.items():
-            if row.ip not in ips[mac] and (before is None or before <= instant):
+            if row.ip not in ips[mac] and is_news(row, before, instant):
                 device = Device(context, transaction, mac, told)
                 await device.change(row, **moved(row, ips[mac][-1], instant))
                 found += device.noted
@@ -201,11 +251,7 @@ async def heartbeat(context: Context, seen: Sequence[Seen], at: int | None) -> H
         await transaction.note(found + opened)
         return Heartbeat(len(ips), sum(each["kind"] == "CREATED" for each in opened))
 
-    if not ips:
-        return Heartbeat(0, 0)
-    done = await context.store.write(change)
-    context.on_written(done.opened)
-    return done
+    return change
 
 
 async def _open(
@@ -217,7 +263,7 @@ async def _open(
     fresh = [mac for mac in ips if mac not in later]
     new = [
         {"mac": mac, "id": identity, "ip": ips[mac][-1], "connected_at": at, "disconnected_at": None,
-         "connection_event": "Connected", "disconnection_event": None, "info": "", "live": 1, "seen_at": at}
+         "connection_event": BEGUN, "disconnection_event": None, "info": "", "live": 1, "seen_at": at}
         for mac, identity in zip(fresh, new_ids(context.clock, len(fresh)), strict=True)
     ]  # fmt: skip
     found: list[Parameters] = []
@@ -225,12 +271,23 @@ async def _open(
         await transaction.record(new)
         found += created(new, told)
     for mac in sorted(later):
-        # An instant of the past, about which more is known.
         device = Device(context, transaction, mac, told)
-        report = StartReport.model_construct(mac=mac, ip=ips[mac][-1], at=at, event_type="Connected", info="")
-        await started(device, report, at)
+        await _was_there(device, mac, ips[mac][-1], at)
         found += device.noted
     return found
+
+
+async def _was_there(device: Device, mac: str, ip: str, at: int) -> None:
+    """A sighting of an instant after which more is known."""
+    before = await device.beside(at, BEFORE)
+    if before is not None and before.state == MISSING_DISCONNECTION:
+        for seen_at in await device.last_seen(before):
+            # Of a session of which the end was never seen: it may well have been that still.
+            if is_news(before, seen_at, at):
+                await device.see(before, at)
+            return
+    report = StartReport.model_construct(mac=mac, ip=ip, at=at, event_type=BEGUN, info="")
+    await started(device, report, at, seen_at=at)
 
 
 async def sweep(context: Context, unseen_for: Period) -> int:

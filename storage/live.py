@@ -11,9 +11,9 @@ from storage.tables import OPEN, SESSIONS, session
 
 @cache
 def open_of_device() -> Select[Any]:
-    """The newest open session of `mac` that began at the instant `at` or before."""
+    """The newest open session of `mac` that began at the instant `at` or before, and when it was last seen."""
     return (
-        select(*COLUMNS)
+        select(*COLUMNS, session.seen_at)
         .where(session.mac == text("mac"), session.span == OPEN, session.starts_at <= number("at"))
         .order_by(session.starts_at.desc(), session.id.desc())
         .limit(1)
@@ -41,9 +41,9 @@ def last_known() -> Select[Any]:
 
 
 @cache
-def is_live() -> Select[Any]:
-    """One row if the session of `mac` and `id` was reported as it happened."""
-    return select(session.id).where(session.mac == text("mac"), session.id == number("id"), session.live == 1)
+def last_seen() -> Select[Any]:
+    """When the session of `mac` and `id` was last seen; no row if it was not reported as it happened."""
+    return select(session.seen_at).where(session.mac == text("mac"), session.id == number("id"), session.live == 1)
 
 
 @cache
@@ -53,7 +53,7 @@ def open_beside() -> Select[Any]:
     beside = exists(literal_column("1")).where(
         other.mac == text("mac"), other.span == OPEN, other.live == 1, other.id != number("id")
     )
-    return is_live().where(beside)
+    return last_seen().where(beside)
 
 
 @cache
