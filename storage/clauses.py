@@ -85,7 +85,7 @@ def _among_postgresql(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(_AmongMany, "postgresql")
 def _among_many_postgresql(element: _AmongMany, compiler: SQLCompiler, **kw: Any) -> str:
     column, strings = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"{column} IN (SELECT json_array_elements_text(CAST({strings} AS json)) COLLATE \"C\")"  # noqa: S608, places
+    return f'{column} IN (SELECT json_array_elements_text(CAST({strings} AS json)) COLLATE "C")'
 
 
 class ip_order(FunctionElement[str]):  # noqa: N801

@@ -123,8 +123,11 @@ def test_reports_make_sessions(context: Context, url: str, rows: Rows, story: st
 
 def test_a_new_address_becomes_the_sessions_and_the_old_one_is_noted(ask: Ask) -> None:
     """With the instant until which it was; what was in the info stays."""
-    start = """mutation($ip: IPAddress!, $at: DateTime) { startSession(mac: "%s", ip: $ip, at: $at, info: "desk 7") {
-        message session { ip info state connectedAt } } }""" % MAC
+    start = (
+        """mutation($ip: IPAddress!, $at: DateTime) { startSession(mac: "%s", ip: $ip, at: $at, info: "desk 7") {
+        message session { ip info state connectedAt } } }"""
+        % MAC
+    )
     first = ask(start, ip="10.0.0.1", at=f"{DAY}10:00:00")["data"]["startSession"]
     assert first["message"] == f"Session started for MAC {MAC}"
     second = ask(start, ip="10.0.0.2", at=f"{DAY}11:00:00")["data"]["startSession"]
