@@ -108,7 +108,11 @@ def sweep_command(settings: Settings, unseen_for: Period) -> None:
         acting.set("sweep")
         return await sweep(context, unseen_for)
 
-    click.echo(f"Ended {with_store(settings, work):,} sessions.")
+    try:
+        ended = with_store(settings, work)
+    except InvalidInputError as problem:
+        raise click.UsageError(f"--unseen-for: {problem.problem}.") from None
+    click.echo(f"Ended {ended:,} sessions.")
 
 
 def _address(text: str) -> str:

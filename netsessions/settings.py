@@ -14,7 +14,7 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from resolvers.clock import Period, parse_period
+from resolvers.clock import Clock, Period, parse_period
 from storage.store import POSTGRESQL, SQLITE, sqlite_path
 
 _TOKEN = re.compile(r"[\x21-\x7e]{8,}", re.ASCII)  # what a header can carry, and not guessed by hand
@@ -105,7 +105,12 @@ class Settings(BaseSettings):
     @field_validator("unseen_for", mode="before")
     @classmethod
     def _period(cls, text: object) -> Period | None:
-        return parse_period(text) if text else None
+        if not text:
+            return None
+        period = parse_period(text)
+        # Refused here, if it reaches back too far, and not by every sweep.
+        Clock(ZoneInfo("UTC")).last(period)
+        return period
 
     @field_validator("timezone")
     @classmethod

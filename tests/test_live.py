@@ -8,16 +8,19 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from netsessions.cli import main
+from netsessions.settings import Settings
 from resolvers import live, sessions
-from resolvers.clock import parse_period
+from resolvers.clock import Clock, parse_period
 from resolvers.context import Context
 from resolvers.inputs import NewSession, Seen, StartReport, StopReport, read
 from rest_compat.door import rest_door
@@ -328,9 +331,33 @@ def test_the_sweep_command_tells_how_many_it_ended(context: Context, url: str) -
     assert sql(url, "SELECT kind, who FROM change ORDER BY seq") == [("CREATED", "netsessions"), ("UPDATED", "sweep")]
 
 
+def test_a_sweep_that_reaches_back_too_far_is_a_mistake_of_usage(url: str) -> None:
+    """Told in a sentence, by the command and by the server's setting."""
+    done = CliRunner().invoke(main, ["sweep", "--unseen-for", "9999 years"], env={"DATABASE_URL": url})
+    assert done.exit_code == 2
+    assert "--unseen-for: reaches back too far; at most to the year 1900." in done.output
+    with pytest.raises(ValidationError, match="reaches back too far"):
+        Settings(unseen_for="9999 years")
+
+
 def macs(n: int) -> list[str]:
     """The addresses of some devices."""
     return [f"AA:BB:CC:00:{i >> 8:02X}:{i & 255:02X}" for i in range(n)]
+
+
+@pytest.mark.parametrize("overtaken", ["start", "seen"])
+def test_now_is_when_a_report_is_carried_out(context: Context, url: str, overtaken: str) -> None:
+    """Of two without an instant of their own, the one that came first may be the second: it finds the device connected."""
+    ticks = count(at(NOW))
+    ticking = Context(context.store, Clock(ZoneInfo("UTC"), time=lambda: next(ticks)))
+    told = read(StartReport, {"mac": MAC, "ip": "10.0.0.1"}, ticking.clock)
+    first: Any = live.starting(ticking, told)
+    if overtaken == "seen":
+        first = live.seeing(ticking, [Seen(mac=MAC, ip="10.0.0.1")], None)
+    second = live.starting(ticking, told)
+    run(context.store.write(second))
+    run(context.store.write(first))
+    assert sql(url, "SELECT state FROM session") == [("CONNECTED",)]
 
 
 class Told(NamedTuple):
