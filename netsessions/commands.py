@@ -16,9 +16,9 @@ from resolvers.clock import Clock, Period, parse_period
 from resolvers.context import Context, acting
 from resolvers.demo import DAYS, Made, NotEmptyError, make_demo
 from resolvers.errors import InvalidInputError
-from resolvers.live import sweep
 from resolvers.moving import Copied, NotTheSameError, copy
 from resolvers.retention import Pruned, prune
+from resolvers.sightings import sweep
 from storage.citus import SHARDS, shard
 from storage.errors import StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate

@@ -9,7 +9,7 @@ import structlog
 from resolvers.clock import Period
 from resolvers.context import Context, acting
 from resolvers.forgetting import Forgetting
-from resolvers.live import sweep
+from resolvers.sightings import sweep
 from storage.errors import StoreUnavailableError
 
 EVERY = 60  # seconds

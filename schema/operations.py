@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import strawberry
 from strawberry.utils.str_converters import to_snake_case
 
-from resolvers import correcting, devices, events, inputs, live, presence, sessions
+from resolvers import correcting, devices, events, inputs, live, presence, sessions, sightings
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError, shown
 from resolvers.inputs import Page
@@ -311,7 +311,7 @@ class Mutation:
         context = info.context.context
         seen = inputs.read_many(inputs.Seen, "devices", [plain(each) for each in devices], context.clock)
         when = inputs.read(inputs.SeenAt, _given(at=at), context.clock).at
-        return HeartbeatPayload(**(await live.heartbeat(context, seen, when))._asdict())
+        return HeartbeatPayload(**(await sightings.heartbeat(context, seen, when))._asdict())
 
     @strawberry.mutation(description="Changes what is given of a session; a null takes an end, or the info, away.")
     async def update_session(

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from netsessions.identity import RequireToken
-from resolvers import correcting, live
+from resolvers import correcting, sightings
 from resolvers.clock import Clock, parse_period
 from resolvers.context import Context
 from resolvers.forgetting import Forgetting
@@ -134,12 +134,12 @@ def test_a_device_is_not_made_to_be_connected_twice(ask: Ask, rows: Rows) -> Non
 
 def test_what_is_opened_again_is_not_ended_by_an_old_sighting(context: Context, ask: Ask, url: str) -> None:
     """A sweep ends it only when a heartbeat has told of it anew."""
-    run(live.heartbeat(context, [Seen(mac=MAC, ip="10.0.0.1")], at(NOW) - 3 * HOUR))
+    run(sightings.heartbeat(context, [Seen(mac=MAC, ip="10.0.0.1")], at(NOW) - 3 * HOUR))
     hour = parse_period("1 hour")
-    assert run(live.sweep(context, hour)) == 1
+    assert run(sightings.sweep(context, hour)) == 1
     [session] = ask("{ sessions { nodes { id } } }")["data"]["sessions"]["nodes"]
     ask(UPDATE, id=session["id"], endTime=None)
-    assert run(live.sweep(context, hour)) == 0
+    assert run(sightings.sweep(context, hour)) == 0
     assert sql(url, "SELECT state, seen_at FROM session") == [("CONNECTED", None)]
 
 

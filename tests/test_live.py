@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from netsessions.cli import main
 from netsessions.settings import Settings
-from resolvers import live, sessions
+from resolvers import live, sessions, sightings
 from resolvers.clock import Clock, parse_period
 from resolvers.context import Context
 from resolvers.inputs import NewSession, Seen, StartReport, StopReport, read
@@ -50,7 +50,7 @@ async def report(context: Context, text: str, mac: str = MAC) -> None:
         await live.stop(context, read(StopReport, told, context.clock))
     else:
         seen = read(Seen, {"mac": mac, "ip": told["ip"]}, context.clock)
-        await live.heartbeat(context, [seen], context.clock.parse(told["at"]))
+        await sightings.heartbeat(context, [seen], context.clock.parse(told["at"]))
 
 
 async def reports(context: Context, text: str) -> None:
@@ -296,29 +296,29 @@ def test_a_sweep_ends_what_was_not_seen_at_its_last_sighting(context: Context, u
     for n, story in enumerate(["seen 11:29", "seen 10:00, seen 11:31", "start 08:00", "start 08:00, seen 09:00"]):
         for one in story.split(", "):
             run(report(context, one, mac=f"AA:BB:CC:DD:EE:{n:02}"))
-    assert run(live.sweep(context, parse_period("30 minutes"))) == 2
+    assert run(sightings.sweep(context, parse_period("30 minutes"))) == 2
     assert stays(url, ", disconnection_event") == [
         ("08:00-09:00", "Disconnected"),
         ("08:00-", None),
         ("10:00-", None),
         ("11:29-11:29", "Disconnected"),
     ]
-    assert run(live.sweep(context, parse_period("30 minutes"))) == 0
+    assert run(sightings.sweep(context, parse_period("30 minutes"))) == 0
 
 
 def test_a_report_that_comes_after_the_sighting_is_swept_at_its_own_instant(context: Context, url: str) -> None:
     """A device that said that it is there is not ended before it said so."""
     run(reports(context, "seen 10:00, start 11:00"))
-    assert run(live.sweep(context, parse_period("30 minutes"))) == 1
+    assert run(sightings.sweep(context, parse_period("30 minutes"))) == 1
     assert stays(url) == ["10:00-11:00"]
 
 
 def test_a_sweep_ends_more_than_one_batch(context: Context, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are, and tells of each in the journal."""
-    monkeypatch.setattr("resolvers.live.BATCH", 3)
+    monkeypatch.setattr("resolvers.sightings.BATCH", 3)
     seen = [Seen(mac=mac, ip="10.0.0.1") for mac in macs(7)]
-    run(live.heartbeat(context, seen, at(f"{DAY}10:00:00")))
-    assert run(live.sweep(context, parse_period("1 hour"))) == 7
+    run(sightings.heartbeat(context, seen, at(f"{DAY}10:00:00")))
+    assert run(sightings.sweep(context, parse_period("1 hour"))) == 7
     assert sql(url, "SELECT count(*) FROM session WHERE state = 'COMPLETE'") == [(7,)]
     assert sql(url, "SELECT count(DISTINCT mac) FROM change WHERE kind = 'UPDATED'") == [(7,)]
 
@@ -353,7 +353,7 @@ def test_now_is_when_a_report_is_carried_out(context: Context, url: str, overtak
     told = read(StartReport, {"mac": MAC, "ip": "10.0.0.1"}, ticking.clock)
     first: Any = live.starting(ticking, told)
     if overtaken == "seen":
-        first = live.seeing(ticking, [Seen(mac=MAC, ip="10.0.0.1")], None)
+        first = sightings.seeing(ticking, [Seen(mac=MAC, ip="10.0.0.1")], None)
     second = live.starting(ticking, told)
     run(context.store.write(second))
     run(context.store.write(first))
@@ -405,7 +405,7 @@ def test_in_any_order_and_however_often_nothing_is_lost_or_doubled(context: Cont
 
     def changed(one: Told) -> Callable[[Transaction], Any]:
         if one.what == "seen":
-            return live.seeing(context, [Seen(mac=mac, ip="10.0.0.1")], one.at)
+            return sightings.seeing(context, [Seen(mac=mac, ip="10.0.0.1")], one.at)
         common: dict[str, Any] = {"mac": mac, "ip": "10.0.0.1", "at": one.at}
         if one.what == "start":
             return live.starting(context, StartReport.model_construct(**common, event_type="Connected", info=""))
@@ -485,8 +485,8 @@ def test_simultaneous_starts_and_stops_of_one_device(servers: list[Server], url:
 def test_ten_thousand_devices_in_one_heartbeat(context: Context, url: str) -> None:
     """All of them are opened once, and seen."""
     seen = [Seen(mac=mac, ip="10.0.0.1") for mac in macs(10_000)]
-    assert run(live.heartbeat(context, seen, at(f"{DAY}10:00:00"))) == (10_000, 10_000)
-    assert run(live.heartbeat(context, seen, at(f"{DAY}11:00:00"))) == (10_000, 0)
+    assert run(sightings.heartbeat(context, seen, at(f"{DAY}10:00:00"))) == (10_000, 10_000)
+    assert run(sightings.heartbeat(context, seen, at(f"{DAY}11:00:00"))) == (10_000, 0)
     found = "SELECT count(*), count(DISTINCT mac), min(seen_at) FROM session WHERE state = 'CONNECTED'"
     assert sql(url, found) == [(10_000, 10_000, at(f"{DAY}11:00:00"))]
 
@@ -505,10 +505,10 @@ def test_heartbeats_of_overlapping_sets_do_not_lock_each_other_out(context: Cont
         for n in range(24):
             body = {"mac": devices[n * 7 % 60], "ip": "10.0.0.1"}
             work += [
-                live.heartbeat(context, seen(n), at(f"{DAY}10:{n:02}:00")),
+                sightings.heartbeat(context, seen(n), at(f"{DAY}10:{n:02}:00")),
                 live.start(context, read(StartReport, body, context.clock)),
                 live.stop(context, read(StopReport, body | {"at": f"{DAY}10:{n:02}:30"}, context.clock)),
-                live.sweep(context, parse_period("1 hour")),
+                sightings.sweep(context, parse_period("1 hour")),
                 sessions.delete(context, devices[n * 11 % 60]),
             ]
         return await asyncio.gather(*work)
@@ -523,7 +523,7 @@ def test_what_is_seen_while_a_sweep_waits_is_not_ended(context: Context, url: st
     run(reports(context, "seen 10:00"))
 
     async def at_once() -> int:
-        _, ended = await asyncio.gather(report(context, "seen 11:59"), live.sweep(context, parse_period("1 hour")))
+        _, ended = await asyncio.gather(report(context, "seen 11:59"), sightings.sweep(context, parse_period("1 hour")))
         return ended
 
     ended = run(at_once())
