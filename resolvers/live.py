@@ -45,6 +45,12 @@ class Device:
         rows = await self._transaction.fetch(ask.open_of_device(), {"mac": self._mac, "at": at})
         return (SessionRow._make(rows[0][:WIDTH]), rows[0][WIDTH]) if rows else None
 
+    async def now(self) -> int:
+        """The present; where the clock of another server, which is ahead of ours, began the open session, the start of that."""
+        found = await self.open_at(EVER)
+        now = self._context.clock.now()
+        return now if found is None else max(now, found[0].connected_at or now)
+
     async def around(self, at: int) -> list[SessionRow]:
         """Its sessions that hold the instant, or have an end there."""
         window = {"mac": self._mac, "since": at - 1, "until": at + 1, "now": EVER}
@@ -199,7 +205,7 @@ def _held(
         device = Device(context, transaction, report.mac, told)
         await transaction.hold([report.mac])
         # Not before: of reports that come together, any may be the first to be carried out.
-        done = await work(device, context.clock.now() if report.at is None else report.at)
+        done = await work(device, await device.now() if report.at is None else report.at)
         await transaction.note(device.noted)
         return done
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from resolvers.clock import Period
 from resolvers.context import Context
 from resolvers.inputs import Seen, StartReport
-from resolvers.live import BEFORE, BEGUN, Device, is_news, moved, started
+from resolvers.live import BEFORE, BEGUN, EVER, Device, is_news, moved, started
 from resolvers.sessions import latest, new_ids
 from storage import live as ask
 from storage.sessions import WIDTH, SessionRow
@@ -45,7 +45,9 @@ def seeing(context: Context, seen: Sequence[Seen], at: int | None) -> Change[Hea
         await transaction.hold(ips)
         instant = context.clock.now() if at is None else at
         parameters = {"macs": json.dumps(list(ips)), "at": instant}
-        rows = await transaction.fetch(ask.open_of_devices(), parameters)
+        # Also what the clock of another server, which is ahead of ours, began.
+        until = EVER if at is None else at
+        rows = await transaction.fetch(ask.open_of_devices(), parameters | {"at": until})
         await transaction.execute(ask.see(), parameters)
         found: list[Parameters] = []
         # Of several open sessions of a device, the newest is the one that goes on.

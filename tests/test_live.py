@@ -360,6 +360,18 @@ def test_now_is_when_a_report_is_carried_out(context: Context, url: str, overtak
     assert sql(url, "SELECT state FROM session") == [("CONNECTED",)]
 
 
+def test_clocks_of_two_servers_may_differ(context: Context, url: str) -> None:
+    """What the one that is ahead has begun is open for the other, too: it is seen, started once, and ended."""
+    ahead = Context(context.store, Clock(ZoneInfo("UTC"), time=lambda: at(NOW) + SECOND))
+    told = {"mac": MAC, "ip": "10.0.0.1"}
+    run(live.start(ahead, read(StartReport, told, ahead.clock)))
+    run(live.start(context, read(StartReport, told, context.clock)))
+    run(sightings.heartbeat(context, [read(Seen, told, context.clock)], None))
+    assert sql(url, "SELECT state FROM session") == [("CONNECTED",)]
+    run(live.stop(context, read(StopReport, told, context.clock)))
+    assert sql(url, "SELECT connected_at, disconnected_at FROM session") == [(at(NOW) + SECOND,) * 2]
+
+
 class Told(NamedTuple):
     """A report of a property test: what, and how many seconds after ten."""
 
