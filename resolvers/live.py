@@ -46,7 +46,7 @@ class Device:
         return (SessionRow._make(rows[0][:WIDTH]), rows[0][WIDTH]) if rows else None
 
     async def now(self) -> int:
-        """The present; where the clock of another server, which is ahead of ours, began the open session, the start of that."""
+        """The present; where another server's clock, which is ahead of ours, began the open session, the start of that."""
         found = await self.open_at(EVER)
         now = self._context.clock.now()
         return now if found is None else max(now, found[0].connected_at or now)

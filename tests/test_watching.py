@@ -32,6 +32,7 @@ OTHER = "02:00:5E:10:00:01"
 STAY = {"mac": MAC, "ip": "10.0.0.1", "start_time": "2025-08-01T10:00:00Z", "end_time": "2025-08-01T12:00:00Z"}
 WATCH = """subscription($macs: [MAC!], $after: String) {
     sessionChanges(macs: $macs, after: $after) { kind mac cursor session { state } } }"""
+LATER = "2025-08-20T12:00:01Z"  # than `NOW`
 
 
 def create(context: Context, **changed: str) -> None:
@@ -83,7 +84,7 @@ def test_every_change_is_told_in_the_order_of_commits(context: Context) -> None:
     def work() -> None:
         create(context)
         start(context, OTHER)
-        run(live.start(context, read(StartReport, {"mac": OTHER, "ip": "10.0.0.2"}, context.clock)))
+        run(live.start(context, read(StartReport, {"mac": OTHER, "ip": "10.0.0.2", "at": LATER}, context.clock)))
         run(sessions.delete(context, MAC))
 
     found = told(context, 4, work)
@@ -141,7 +142,7 @@ def test_who_comes_back_too_late_is_told_so(context: Context) -> None:
 def test_creations_are_forgotten_and_changes_are_kept(context: Context, url: str) -> None:
     """What nobody can come back for any more goes; the history of a session stays."""
     start(context, MAC)
-    run(live.start(context, read(StartReport, {"mac": MAC, "ip": "10.0.0.2"}, context.clock)))
+    run(live.start(context, read(StartReport, {"mac": MAC, "ip": "10.0.0.2", "at": LATER}, context.clock)))
     later = replace(context, clock=Clock(context.clock.zone, lambda: context.clock.now() + DAY))
     create(later)
 
