@@ -221,6 +221,16 @@ class CalendarQuery(Input):
     mac: Mac | None = Field(default=None, description="Only this device.")
 
 
+class FeedQuery(Input):
+    """Which part of the calendar others subscribe to."""
+
+    mac: Mac | None = Field(default=None, description="Only this device.")
+    period: Span = Field(default_factory=lambda: parse_period("30 days"), description="How far to reach back from now.")
+    token: str | None = Field(
+        default=None, description="A token made for calendars, from those who cannot send it as a header."
+    )
+
+
 class CalendarDays(CalendarQuery):
     """The same, in whole days."""
 

@@ -8,6 +8,7 @@ from resolvers.inputs import (
     KEY_LENGTH,
     CalendarQuery,
     DeviceQuery,
+    FeedQuery,
     Input,
     ListQuery,
     NewSession,
@@ -15,6 +16,7 @@ from resolvers.inputs import (
     StartReport,
     StopReport,
 )
+from rest_compat import ical
 from rest_compat.requests import TableQuery
 
 Schema = dict[str, Any]
@@ -31,6 +33,7 @@ ERRORS = {
     503: "The store cannot be used at the moment; nothing was stored.",
 }
 OF_A_BODY = (413, 415)
+BY_QUERY = "token"  # the parameter that carries one
 BODIES = (NewSession, StartReport, StopReport, OneDevice)
 AGAIN: Schema = {
     "name": FIELD,
@@ -62,6 +65,7 @@ def document() -> Schema:
             "/sessions/calendar": {
                 "get": _operation("calendar", "Sessions as calendar entries", "Calendar", query=CalendarQuery)
             },
+            "/sessions/calendar.ics": {"get": _feed()},
             "/sessions/session-events": {
                 "get": _operation("sessionEvents", "Events, or sessions, of a period", "Events", query=TableQuery)
             },
@@ -70,7 +74,15 @@ def document() -> Schema:
             },
         },
         "components": {
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                BY_QUERY: {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": BY_QUERY,
+                    "description": FeedQuery.model_fields[BY_QUERY].description,
+                },
+            },
             "schemas": {
                 **{model.__name__: model.model_json_schema() for model in BODIES},
                 **_answers(),
@@ -107,6 +119,18 @@ def _operation(
     if body is not None:
         operation["parameters"] = [AGAIN]
         operation["requestBody"] = {"required": True, "content": _json(body.__name__)}
+    return operation
+
+
+def _feed() -> Schema:
+    """The one answer that is not JSON, and may be asked for without a header."""
+    operation = _operation("calendarFeed", "A calendar to subscribe to, RFC 5545", "Failure", query=FeedQuery)
+    operation["parameters"] = [p for p in operation["parameters"] if p["name"] != BY_QUERY]
+    operation["responses"] |= {
+        "200": {"description": "Done.", "content": {ical.MEDIA_TYPE: {"schema": TEXT}}},
+        "304": {"description": "The calendar is as it was at the ETag that was sent as If-None-Match."},
+    }
+    operation["security"] = [{"bearer": []}, {BY_QUERY: []}]
     return operation
 
 

@@ -574,6 +574,7 @@ def test_the_description_covers_the_door() -> None:
         "/sessions/delete": ["delete"],
         "/sessions/list": ["get"],
         "/sessions/calendar": ["get"],
+        "/sessions/calendar.ics": ["get"],
         "/sessions/session-events": ["get"],
         "/sessions/{mac}": ["get"],
     }

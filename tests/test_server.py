@@ -99,6 +99,7 @@ def test_the_pages_open_without_a_token(server_once: Server) -> None:
         "/sessions/delete",
         "/sessions/list",
         "/sessions/calendar",
+        "/sessions/calendar.ics",
         "/sessions/{mac}",
         "/sessions/session-events",
     }
