@@ -5,7 +5,7 @@ What is alike in all events is written in one pass, as rows are: a component of 
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 from functools import lru_cache
@@ -28,6 +28,7 @@ MEDIA_TYPE = "text/calendar"
 TITLE = "Sessions"
 AGAIN_AFTER = timedelta(hours=1)
 FEW = 100  # events that are written at a time: about two milliseconds, in which nobody else is answered
+WHOLE = 50  # so many times as many, some 1.5 MB, are held to tell whether they changed
 HEADERS = {"Cache-Control": "private"}
 
 # What RFC 5545 has no place for in a text, and a summary is one line.
@@ -95,30 +96,35 @@ def title(mac: str | None, name: str | None) -> str:
 
 
 async def answer(request: Request, called: str, found: AsyncIterator[list[SpannedRow]], clock: Clock) -> Response:
-    """The events of the sessions. What is one chunk is answered whole, with a tag; more is streamed, a few at a time."""
-    first, second = await anext(found, None), await anext(found, None)
-    if second is None:
-        return _whole(request, "".join((_head(called), *(event(row, clock) for row in first or ()), _END)).encode())
+    """The events of the sessions. What is not long is answered whole, with a tag; more is streamed as it is written."""
+    written = _written(called, found, clock)
+    begun = []
+    # Awaited here, while a failure still has a status.
+    async for part in written:
+        begun.append(part)
+        if len(begun) == WHOLE:
+            break
+    else:
+        return _whole(request, "".join(begun).encode())
 
     async def body() -> AsyncIterator[str]:
-        # A reader who goes away midway must not leave the store's connection open behind them.
-        async with aclosing(cast("AsyncGenerator[list[SpannedRow], None]", found)):
-            yield _head(called)
-            for rows in (first or (), second):
-                async for written in _written(rows, clock):
-                    yield written
-            async for rows in found:
-                async for written in _written(rows, clock):
-                    yield written
-            yield _END
+        async with aclosing(written):
+            yield "".join(begun)
+            async for part in written:
+                yield part
 
     return StreamingResponse(body(), headers=HEADERS, media_type=MEDIA_TYPE)
 
 
-async def _written(rows: Sequence[SpannedRow], clock: Clock) -> AsyncIterator[str]:
-    for at in range(0, len(rows), FEW):
-        yield "".join(event(row, clock) for row in rows[at : at + FEW])
-        await asyncio.sleep(0)
+async def _written(called: str, found: AsyncIterator[list[SpannedRow]], clock: Clock) -> AsyncGenerator[str, None]:
+    # A reader who goes away midway must not leave the store's connection open behind them.
+    async with aclosing(cast("AsyncGenerator[list[SpannedRow], None]", found)):
+        yield _head(called)
+        async for rows in found:
+            for at in range(0, len(rows), FEW):
+                yield "".join(event(row, clock) for row in rows[at : at + FEW])
+                await asyncio.sleep(0)
+        yield _END
 
 
 def _whole(request: Request, body: bytes) -> Response:

@@ -208,28 +208,37 @@ def test_what_has_not_changed_is_304(client: TestClient) -> None:
     assert again.headers["etag"] != tag
 
 
-def test_more_than_one_chunk_comes_whole(
-    client: TestClient, context: Context, url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("count", [2_500, 12_000])
+def test_many_sessions_come_whole(
+    client: TestClient, context: Context, url: str, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """2,500 sessions, each once, in one statement that brings the names along."""
+    """Each once, also where they are streamed; their names come in the same statement."""
     start = at("2025-08-10T00:00:00")
     columns = "mac, id, ip, connected_at, disconnected_at, connection_event, disconnection_event, info"
-    made = (f"('{MAC}', {n}, '10.0.0.1', {start + n}, {start + n + 1}, 'Connected', 'Disconnected', '')"
-            for n in range(2500))  # fmt: skip
+    made = (
+        f"('{MAC}', {n}, '10.0.0.1', {start + n}, {start + n + 1}, 'Connected', 'Disconnected', '')"
+        for n in range(count)
+    )
     sql(url, f"INSERT INTO session ({columns}) VALUES {','.join(made)}")
     sql(url, f"INSERT INTO device (mac, name) VALUES ('{MAC}', 'Ada')")
     asked: list[Any] = []
-    fetch = type(context.store).fetch
+    stream = type(context.store).stream
 
-    async def counted(store: Store, question: Any, *given: Any, **told: Any) -> list[Any]:
+    def counted(store: Store, question: Any, parameters: Any) -> Any:
         asked.append(question)
-        return await fetch(store, question, *given, **told)
+        return stream(store, question, parameters)
 
-    monkeypatch.setattr(type(context.store), "fetch", counted)
-    found = read(client).walk("VEVENT")
-    assert len({str(event["UID"]) for event in found}) == len(found) == 2500
-    assert {str(event["SUMMARY"]) for event in found} == {"Ada"}
-    assert asked == []
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a second statement")
+
+    monkeypatch.setattr(type(context.store), "stream", counted)
+    monkeypatch.setattr(type(context.store), "fetch", refuse)
+    answer = client.get("/sessions/calendar.ics")
+    assert ("etag" in answer.headers) == (count < ical.FEW * ical.WHOLE)
+    assert len(asked) == 1
+    assert set(re.findall("SUMMARY:(.*)\r\n", answer.text)) == {"Ada"}
+    assert len(set(re.findall("UID:(.*)\r\n", answer.text))) == answer.text.count("BEGIN:VEVENT") == count
+    assert answer.text.endswith("END:VEVENT\r\nEND:VCALENDAR\r\n")
 
 
 @pytest.mark.parametrize(
