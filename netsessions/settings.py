@@ -127,6 +127,10 @@ class Settings(BaseSettings):
         """Where the server keeps files of its own: beside the database, if that is a file."""
         return self.database_path.absolute().parent if self.database_path else user_data_path("netsessions")
 
+    def address(self, host: str) -> str:
+        """Where the server is reached under a name or address of its machine."""
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.graphql_port}"
+
     @property
     def zone(self) -> ZoneInfo:
         """The zone of times without an offset."""

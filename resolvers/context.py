@@ -10,6 +10,8 @@ from resolvers.clock import Clock
 from resolvers.feed import Feed
 from storage.store import Parameters, Store
 
+OWN = "API_TOKEN"  # the name of the server's own token
+
 # Whose token, or which command, makes the changes: set by the program around a request.
 acting: ContextVar[str] = ContextVar("acting", default="netsessions")
 
