@@ -15,6 +15,7 @@ from netsessions import workers
 from netsessions.app import running_app
 from netsessions.commands import copy_command, db_commands, demo_command, import_command, prune_command, sweep_command
 from netsessions.observe import configure_logging
+from netsessions.radius import radius_command
 from netsessions.settings import Settings, settings_options, token_for
 from schema import sdl
 from storage.errors import StoreUnusableError
@@ -35,6 +36,7 @@ main.add_command(prune_command)
 main.add_command(sweep_command)
 main.add_command(copy_command)
 main.add_command(db_commands)
+main.add_command(radius_command)
 
 
 @main.command()

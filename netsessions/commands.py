@@ -38,7 +38,7 @@ def _zone(name: str) -> ZoneInfo:
         raise click.BadParameter(f"{problem}.") from None
 
 
-def _with_store(settings: Settings, work: Callable[[Context], Awaitable[T]]) -> T:
+def with_store(settings: Settings, work: Callable[[Context], Awaitable[T]]) -> T:
     """Opens the store, creating it where there is none, for one piece of work; whatever fails becomes one sentence."""
 
     async def run() -> T:
@@ -100,7 +100,7 @@ def import_command(settings: Settings, file: Path, zone: ZoneInfo | None, dry_ru
                 progress=lambda read, total: bar.update(task, completed=read, total=total),
             )
 
-        report = _with_store(settings, work)
+        report = with_store(settings, work)
     if not report.local_time and zone is not None:
         click.echo(f"--timezone {zone.key} is ignored: the times of this file are UTC.", err=True)
     _print(report, dry_run=dry_run)
@@ -159,7 +159,7 @@ def prune_command(settings: Settings, older_than: Period, dry_run: bool) -> None
         return pruned, context.clock.minutes(pruned.before)
 
     try:
-        pruned, before = _with_store(settings, work)
+        pruned, before = with_store(settings, work)
     except InvalidInputError as problem:
         raise click.UsageError(f"--older-than: {problem.problem}.") from None
     what = f"sessions that ended before {before} ({settings.timezone})"
@@ -175,7 +175,7 @@ def prune_command(settings: Settings, older_than: Period, dry_run: bool) -> None
 def sweep_command(settings: Settings, unseen_for: Period) -> None:
     """End the sessions of devices that no heartbeat has told of for longer than a period, at their last one."""
     acting.set("sweep")
-    ended = _with_store(settings, lambda context: sweep(context, unseen_for))
+    ended = with_store(settings, lambda context: sweep(context, unseen_for))
     click.echo(f"Ended {ended:,} sessions.")
 
 
@@ -259,7 +259,7 @@ def demo_command(settings: Settings) -> None:
         return await make_demo(context)
 
     try:
-        made = _with_store(settings, work)
+        made = with_store(settings, work)
     except NotEmptyError:
         raise click.ClickException(
             f"{settings.database_path or 'The database'} holds sessions already; "
