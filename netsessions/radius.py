@@ -5,117 +5,27 @@ import signal
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import ip_address, ip_network
 from itertools import count
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import click
 import structlog
-from pyrad.dictionary import Dictionary
-from pyrad.packet import AccountingRequest, AcctPacket, PacketError
 
 from netsessions.commands import with_store
 from netsessions.observe import configure_logging
+from netsessions.radius_packets import DroppedError, Restart, opened, plain, read
 from netsessions.settings import Client, Settings, settings_options
 from resolvers import accounting
 from resolvers.accounting import Packet
 from resolvers.context import Context, acting
 from storage.errors import StoreUnavailableError
-from storage.tables import SECOND
 
-DICTIONARY = Dictionary(str(Path(__file__).with_name("radius.dictionary")))
-KINDS: dict[str, Literal["START", "INTERIM", "STOP"]] = {"Start": "START", "Interim-Update": "INTERIM", "Stop": "STOP"}
 UNDER_WAY = 1000  # packets at a time; what is beyond is left unanswered, so that it is sent again
+ARRIVALS = 20_000  # packets of which it is remembered when they came, about 300 bytes each
 GRACE_SECONDS = 30  # for packets under way when the command is told to end
 EVERY, FORGET = 60, 60  # seconds after which counts are logged; times of that after which old names are forgotten
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("netsessions")
-
-
-class Restart(NamedTuple):
-    """A server that was switched on or off."""
-
-    nas: str
-    at: int
-    why: Literal["Accounting-On", "Accounting-Off"]
-
-
-class DroppedError(Exception):
-    """A packet that is neither stored nor answered; says why in a word."""
-
-
-def opened(data: bytes, sender: str, clients: Sequence[Client]) -> Any:
-    """The packet in a datagram, from one who knows the secret. Raises DroppedError."""
-    address = ip_address(sender.partition("%")[0])
-    address = getattr(address, "ipv4_mapped", None) or address
-    secret = next((client.secret for client in clients if address in client.network), None)
-    if secret is None:
-        raise DroppedError("unknown_client")
-    try:
-        packet = AcctPacket(packet=data, secret=secret, dict=DICTIONARY)
-    except PacketError:
-        raise DroppedError("malformed") from None
-    if packet.code != AccountingRequest:
-        raise DroppedError("malformed")
-    if not packet.VerifyAcctRequest():
-        raise DroppedError("wrong_secret")
-    return packet
-
-
-def read(packet: Any, sender: str, arrived: int) -> Packet | Restart | None:
-    """What a packet tells; None where it is of no device that could be recorded. Raises DroppedError."""
-    try:
-        return _read(packet, sender, arrived)
-    except ValueError:
-        raise DroppedError("malformed") from None
-
-
-def _read(packet: Any, sender: str, arrived: int) -> Packet | Restart | None:
-    def first(name: str) -> Any:
-        values = packet.get(name)
-        return values[0] if values else None
-
-    def text(name: str) -> str:
-        octets: bytes = first(name) or b""
-        # A NUL cannot be stored.
-        return octets.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-
-    def span(name: str) -> int | None:
-        seconds = first(name)
-        return None if seconds is None else int(seconds) * SECOND
-
-    nas = text("NAS-Identifier") or first("NAS-IP-Address") or first("NAS-IPv6-Address") or sender
-    at = accounting.instant(arrived, span("Event-Timestamp"), span("Acct-Delay-Time"))
-    kind = first("Acct-Status-Type")
-    if kind in ("Accounting-On", "Accounting-Off"):
-        return Restart(nas, at, kind)
-    name = text("Acct-Session-Id")
-    if kind is None or not name:
-        raise ValueError("without what every such packet must have")
-    try:
-        mac = accounting.station(text("Calling-Station-Id"))
-    except ValueError:
-        return None
-    if kind not in KINDS:
-        return None
-    prefix = first("Framed-IPv6-Prefix")
-    framed = (
-        first("Framed-IP-Address"),
-        first("Framed-IPv6-Address"),
-        prefix and str(ip_network(prefix).network_address),
-    )
-    cause = first("Acct-Terminate-Cause")
-    return Packet(
-        KINDS[kind],
-        nas,
-        name,
-        mac,
-        at,
-        next(filter(None, (accounting.address(ip) for ip in framed if ip)), None),
-        span("Acct-Session-Time"),
-        None if cause is None else str(cause),
-    )
 
 
 class Listener(asyncio.DatagramProtocol):
@@ -126,6 +36,7 @@ class Listener(asyncio.DatagramProtocol):
         self._context = context
         self._clients = clients
         self._ending = False
+        self._arrivals: dict[tuple[Any, bytes], int] = {}
         self._under_way: set[asyncio.Task[None]] = set()
         self._latest: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._transport: asyncio.DatagramTransport
@@ -139,8 +50,9 @@ class Listener(asyncio.DatagramProtocol):
         if self._ending:
             return
         try:
-            packet = opened(data, sender[0], self._clients)
-            what = read(packet, sender[0], self._context.clock.now())
+            address = plain(sender[0])
+            packet = opened(data, address, self._clients)
+            what = read(packet, str(address), self._arrived(packet, sender))
             if len(self._under_way) >= UNDER_WAY:
                 raise DroppedError("busy")
         except DroppedError as why:
@@ -155,6 +67,16 @@ class Listener(asyncio.DatagramProtocol):
         before = self._latest.get(key)
         task = self._latest[key] = self._begin(packet, what, sender, {before} if before else set())
         task.add_done_callback(lambda _: self._latest.pop(key) if self._latest.get(key) is task else None)
+
+    def _arrived(self, packet: Any, sender: Any) -> int:
+        """When a packet came first: one that is sent again without a time of its own is the same to the octet."""
+        now, key = self._context.clock.now(), (sender, packet.authenticator)
+        if self._arrivals.get(key, 0) < now - accounting.RETRIED:
+            self._arrivals.pop(key, None)
+            self._arrivals[key] = now
+            if len(self._arrivals) > ARRIVALS:
+                del self._arrivals[next(iter(self._arrivals))]
+        return self._arrivals[key]
 
     def _begin(
         self, packet: Any, what: Packet | Restart | None, sender: Any, before: set[asyncio.Task[None]]

@@ -4,14 +4,11 @@ What is stored of a session depends on what was reported of it, not on the order
 is known, and changes nothing where that is told better. Which session is meant, its server's own name for it tells.
 """
 
-import re
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Literal, NamedTuple
 
 from resolvers.context import Context
 from resolvers.live import BATCH, ENDED, Device, moved
-from resolvers.values import parse_mac
 from storage import accounting as ask
 from storage import changes
 from storage.sessions import SessionRow
@@ -28,8 +25,6 @@ RESTARTS = (f"{MARK}Accounting-On", f"{MARK}Accounting-Off")
 RETRIED = 300 * SECOND  # for how long a server may go on sending what was not answered
 SPOOLED = 30 * DAY  # for how long it may keep what it could not send; an older time is of a clock that was never set
 NAMED = 30 * DAY  # for how long the name of a session that has ended is kept
-
-_STATION = re.compile(r"(.{17}|.{14}|.{12})(:.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -60,19 +55,6 @@ class _Known(NamedTuple):
     at: int
     session: SessionRow | None
     seen_at: int | None
-
-
-def station(text: str) -> str:
-    """The MAC address of a Calling-Station-Id, which may have a network's name after it. Raises ValueError."""
-    found = _STATION.fullmatch(text)
-    return parse_mac(found[1] if found else text)
-
-
-def address(ip: str) -> str | None:
-    """An address as a server frames it, if it is one that a device can have."""
-    parsed = ip_address(ip)
-    reserved = parsed.version == 4 and int(parsed) >= 0xFFFF_FFFE  # the user's, or the server's choice
-    return None if parsed.is_unspecified or reserved else str(parsed)
 
 
 def instant(arrived: int, stamped: int | None, delay: int | None) -> int:
@@ -163,9 +145,9 @@ async def _fitted(
         await transaction.execute(changes.update_session("seen_at"), columns | {"of": row.mac, "which": row.id})
         return Outcome(row, None)
     after = await device.change(row, **columns)
-    if packet.kind == "STOP":
+    if packet.kind == "STOP" and after.disconnected_at != row.disconnected_at:
         return Outcome(after, "stopped")
-    return Outcome(after, "started" if packet.kind == "START" else None)
+    return Outcome(after, "started" if packet.kind == "START" and after.connected_at != row.connected_at else None)
 
 
 def _columns(row: SessionRow, seen_at: int | None, packet: Packet) -> dict[str, Any]:
@@ -208,8 +190,8 @@ def _with_ends(row: SessionRow, packet: Packet) -> tuple[SessionRow, bool]:
 
 def _is_stopped(row: SessionRow, marks: list[str]) -> bool:
     """Whether the end was reported for this session, and not put there because nothing more was heard of it."""
-    told = (mark for mark in marks if mark.startswith(MARK))
-    return row.disconnected_at is not None and any(mark not in (START_UNSEEN, *RESTARTS) for mark in told)
+    ends = (mark for mark in marks if mark.startswith(MARK) and mark not in (START_UNSEEN, *RESTARTS))
+    return row.disconnected_at is not None and any(ends)
 
 
 def _began(packet: Packet) -> int | None:

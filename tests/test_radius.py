@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 from pyrad.packet import AccountingRequest, AccountingResponse, AcctPacket
 
 from netsessions.cli import main
-from netsessions.radius import DICTIONARY, DroppedError, Listener, opened, read
+from netsessions.radius import Listener
+from netsessions.radius_packets import DICTIONARY, DroppedError, opened, plain, read, station
 from netsessions.settings import clients_of
 from resolvers import accounting, live, sessions
-from resolvers.accounting import NAMED, NO_IP, RETRIED, Outcome, Packet, instant, receive, restart, station
-from resolvers.clock import parse_period
+from resolvers.accounting import NAMED, NO_IP, RETRIED, Outcome, Packet, instant, receive, restart
+from resolvers.clock import Clock, parse_period
 from resolvers.context import Context
 from resolvers.inputs import StartReport
 from storage.errors import StoreUnavailableError
@@ -252,7 +253,7 @@ def test_names_are_kept_while_they_may_be_told_of(told: Told, context: Context, 
     )
     run(sessions.delete(context, OTHER_MAC))
     told(packet("STOP", 0, name="late", at=at(NOW) + DAY))
-    later = Context(context.store, type(context.clock)(context.clock.zone, time=lambda: at(NOW) + NAMED + SECOND))
+    later = Context(context.store, Clock(context.clock.zone, time=lambda: at(NOW) + NAMED + SECOND))
     assert run(accounting.forget(later)) == 2
     assert sql(url, "SELECT acct_session_id FROM accounting ORDER BY 1") == [("late",), ("open",)]
 
@@ -322,7 +323,14 @@ def test_the_address_told_last_is_kept_in_whatever_order_the_packets_come(
 
 @pytest.mark.parametrize(
     "written",
-    ["AA-BB-CC-DD-EE-FF", "aa:bb:cc:dd:ee:ff", "aabb.ccdd.eeff", "AABBCCDDEEFF", "AA-BB-CC-DD-EE-FF:a net: 5G"],
+    [
+        "AA-BB-CC-DD-EE-FF",
+        "aa:bb:cc:dd:ee:ff",
+        "aabb.ccdd.eeff",
+        "AABBCCDDEEFF",
+        "AA-BB-CC-DD-EE-FF:a net: 5G",
+        "aabbccddeeff:home",
+    ],
 )
 def test_a_station_is_known_in_any_notation(written: str) -> None:
     """Also with the name of its network behind it."""
@@ -362,7 +370,7 @@ def datagram(secret: str = SECRET, code: int = AccountingRequest, **attributes: 
 
 
 def understood(sender: str = "127.0.0.1", **attributes: Any) -> Any:
-    return read(opened(datagram(**attributes), sender, CLIENTS), sender, at(NOW))
+    return read(opened(datagram(**attributes), plain(sender), CLIENTS), sender, at(NOW))
 
 
 def test_a_server_is_known_by_its_identifier_or_else_by_an_address() -> None:
@@ -406,7 +414,7 @@ def test_the_rest_of_a_packet_is_read_as_it_was_written() -> None:
 
 def refused(data: bytes, sender: str = "127.0.0.1") -> str:
     with pytest.raises(DroppedError) as why:
-        read(opened(data, sender, CLIENTS), sender, at(NOW))
+        read(opened(data, plain(sender), CLIENTS), sender, at(NOW))
     return str(why.value)
 
 
@@ -414,9 +422,9 @@ def test_what_is_not_to_be_answered_is_told_apart() -> None:
     """The secret is that of the narrowest network of the sender."""
     assert refused(datagram("other")) == "wrong_secret"
     assert refused(datagram(), "192.168.1.1") == "unknown_client"
-    assert opened(datagram("narrow"), "10.1.2.3", CLIENTS)
-    assert opened(datagram("wide"), "::ffff:10.2.3.4", CLIENTS)
-    assert opened(datagram("six"), "2001:db8::1%eth0", CLIENTS)
+    assert opened(datagram("narrow"), plain("10.1.2.3"), CLIENTS)
+    assert opened(datagram("wide"), plain("::ffff:10.2.3.4"), CLIENTS)
+    assert opened(datagram("six"), plain("2001:db8::1%eth0"), CLIENTS)
     assert refused(datagram("wide"), "10.1.2.3") == "wrong_secret"
     assert refused(datagram()[:30]) == "malformed"
     assert refused(datagram(code=1)) == "malformed"
@@ -447,7 +455,7 @@ def test_whatever_a_datagram_holds_it_is_understood_or_dropped(attributes: list[
     raw = b"".join(bytes([code, length]) + value for code, length, value in attributes)
     for data in (raw, signed(raw)):
         try:
-            read(opened(data, "127.0.0.1", CLIENTS), "127.0.0.1", at(NOW))
+            read(opened(data, plain("127.0.0.1"), CLIENTS), "127.0.0.1", at(NOW))
         except DroppedError as why:
             assert str(why) in ("malformed", "wrong_secret")  # noqa: PT017
 
@@ -535,6 +543,40 @@ def test_what_cannot_be_stored_is_not_answered(context: Context, monkeypatch: py
         assert listener.counts["busy"] == 1
 
     run(check())
+
+
+def test_a_packet_that_is_sent_again_is_of_the_instant_at_which_it_came_first(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as its server may still be trying; the same octets of another day are another packet."""
+    heard: list[int] = []
+    now = at(NOW)
+
+    async def store(_: Context, what: Packet) -> Outcome | None:
+        heard.append(what.at - at(NOW))
+        return None
+
+    async def check() -> None:
+        nonlocal now
+        later = Context(context.store, Clock(context.clock.zone, time=lambda: now))
+        listener, _ = listening(later, monkeypatch, store)
+        monkeypatch.setattr("netsessions.radius.ARRIVALS", 2)
+        again = datagram()
+        for data, wait in (
+            (again, 1),
+            (again, 1),
+            (again, 0),
+            (again, 1),
+            (datagram(), 1),
+            (datagram(), 1),
+            (again, 1),
+        ):
+            listener.datagram_received(data, HEARD)
+            await turns()
+            now += wait * SECOND or DAY
+
+    run(check())
+    assert heard == [0, 0, 0, *(DAY + seconds * SECOND for seconds in (2, 3, 4, 5))]
 
 
 class Command:
