@@ -127,9 +127,13 @@ async def _keep(listener: Listener, context: Context) -> None:
     """Every minute tells of what could not be stored, if there was any."""
     told: Counter[str] = Counter()
     for minute in count():
-        if minute % FORGET == 0:
-            with suppress(StoreUnavailableError):
+        try:
+            if minute % FORGET == 0:
                 await accounting.forget(context)
+        except StoreUnavailableError as cause:
+            log.warning("store unavailable", cause=str(cause))
+        except Exception:
+            log.exception("upkeep failed")
         await asyncio.sleep(EVERY)
         counts = listener.counts.copy()
         if new := {name: n for name, n in (counts - told).items() if name != "answered"}:
@@ -154,9 +158,11 @@ async def _listen(context: Context, settings: Settings) -> Counter[str]:
     click.echo(f"RADIUS Accounting: {f'[{host}]' if ':' in host else host}:{port} (UDP)")
     keeping = asyncio.create_task(_keep(listener, context))
     await told_to_end.wait()
-    keeping.cancel()
     await listener.end()
     transport.close()
+    keeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await keeping
     return listener.counts
 
 

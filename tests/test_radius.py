@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyrad.packet import AccountingRequest, AccountingResponse, AcctPacket
 
+from netsessions import radius
 from netsessions.cli import main
 from netsessions.radius import Listener
 from netsessions.radius_packets import DICTIONARY, DroppedError, opened, plain, read, station
@@ -577,6 +578,33 @@ def test_a_packet_that_is_sent_again_is_of_the_instant_at_which_it_came_first(
 
     run(check())
     assert heard == [0, 0, 0, *(DAY + seconds * SECOND for seconds in (2, 3, 4, 5))]
+
+
+def test_what_is_not_stored_is_counted_in_the_log_while_there_is_any(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time what is new; nothing where all went well."""
+    lines: list[tuple[str, dict[str, int]]] = []
+
+    class Log:
+        def warning(self, event: str, **counts: int) -> None:
+            lines.append((event, counts))
+
+    async def check() -> None:
+        listener = Listener(context, CLIENTS)
+        keeping = asyncio.create_task(radius._keep(listener, context))
+        for counts in ({"answered": 9}, {"malformed": 2, "answered": 1}, {"malformed": 1, "wrong_secret": 1}, {}):
+            listener.counts.update(counts)
+            await asyncio.sleep(0.2)
+        keeping.cancel()
+
+    monkeypatch.setattr(radius, "EVERY", 0.02)
+    monkeypatch.setattr(radius, "log", Log())
+    run(check())
+    assert lines == [
+        ("packets not stored", {"malformed": 2}),
+        ("packets not stored", {"malformed": 1, "wrong_secret": 1}),
+    ]
 
 
 class Command:
