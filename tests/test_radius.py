@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count, permutations
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def test_a_session_opens_with_its_start_and_ends_with_its_stop(told: Told, url: 
 def test_packets_that_come_again_change_nothing(told: Told, url: str) -> None:
     """Also where they are stamped by their arrival, so that each copy has an instant of its own."""
     packets = [start(0, ip="10.0.0.1"), interim(600), stop(900, lasted=899)]
-    once = told(*packets)
+    once = told(start(0, ip="10.0.0.1"), start(4, ip="10.0.0.1"), *packets)
     noted = changes(url)
     assert told(*packets, start(4, ip="10.0.0.1"), stop(904, lasted=899), interim(600)) == once
     assert changes(url) == noted
@@ -155,10 +156,20 @@ def test_an_update_without_a_start_opens_the_session(told: Told) -> None:
     assert (row["connected_at"], row["info"]) == (7, "")
 
 
-def test_no_end_precedes_its_start(told: Told) -> None:
-    """A stop of a clock that was set back meanwhile ends the session where it began."""
-    for packets in permutations([start(100, name="x"), stop(40, name="x")]):
-        assert only(told(*packets), *ENDS) == [(100, 100, "COMPLETE")]
+@pytest.mark.parametrize(
+    ("packets", "ends"),
+    [
+        ([start(100), stop(40)], (100, 100)),
+        ([interim(100), stop(40)], (40, 40)),
+        ([interim(100), stop(40), interim(30)], (30, 40)),
+        ([interim(100), stop(40), start(20)], (20, 40)),
+    ],
+)
+def test_no_end_precedes_its_start(told: Told, packets: list[Packet], ends: tuple[int, int]) -> None:
+    """A start that was reported is believed before an end, an end before a start that was worked out; in any order."""
+    for n, ordered in enumerate(permutations(packets)):
+        found = told(*(replace(each, name=f"s{n}") for each in ordered))
+        assert only(found, *ENDS) == [(*ends, "COMPLETE")] * (n + 1)
 
 
 def test_an_address_becomes_known_when_it_is_told(told: Told) -> None:
