@@ -22,7 +22,7 @@ from benchmarks import bare_pg, data
 from benchmarks.data import today
 from benchmarks.figures import Figure
 from benchmarks.postgraphile import installed, the_postgraphile
-from benchmarks.reads import PAGE, WEEK, compared, figure, in_turns
+from benchmarks.reads import PAGE, WEEK, compared, figure, in_turns, presence_year
 from benchmarks.servers import CLIENT_CORE, CORES, Request, Server, graphql, ours, processor_time, the_bare_pg
 from benchmarks.writes import CLIENTS, CREATE, CREATE_MANY, load, many
 from storage.migrations import migrate
@@ -126,12 +126,14 @@ def running() -> Iterator[Running]:
 def postgresql(quick: bool, wanted: Callable[[str], bool]) -> Iterator[Figure]:
     """Each pair of answers is asserted equal before it is timed."""
     hand, graphile = ("pg-page-1000", "pg-device-week"), ("pg-postgraphile-1000", "pg-postgraphile-20")
-    changes = ("pg-creates", "pg-create-sessions-10000")
-    if not any(map(wanted, (*hand, *graphile, *changes))):
+    others = ("pg-creates", "pg-create-sessions-10000", "pg-presence-year")
+    if not any(map(wanted, (*hand, *graphile, *others))):
         return
     with running() as server:
         if any(map(wanted, (*hand, *graphile))):
             yield from questions(server, hand, graphile, quick=quick, wanted=wanted)
+        if wanted("pg-presence-year"):
+            yield presence_year("pg-presence-year", server.filled("presence"))
         if wanted("pg-creates"):
             yield created(server, quick=quick)
         if wanted("pg-create-sessions-10000"):

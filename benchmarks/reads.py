@@ -1,5 +1,6 @@
 """Questions: processor time of a request, the server's against the bare one's; and what the indexes are worth."""
 
+import asyncio
 import os
 import re
 import sqlite3
@@ -12,11 +13,17 @@ from shutil import copyfile
 from statistics import median
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 from benchmarks import data
 from benchmarks.data import cache, today
 from benchmarks.figures import Figure
 from benchmarks.servers import CLIENT_CORE, Request, Server, bare_copy, graphql, ours, the_bare
+from resolvers.clock import Clock
+from resolvers.context import Context
+from resolvers.inputs import PresenceQuery, read
+from resolvers.presence import presence
+from storage.opening import open_store
 from storage.sessions import count
 from storage.sqlite import bound, connect
 from storage.tables import DAY
@@ -135,6 +142,8 @@ def reads(quick: bool, wanted: Callable[[str], bool]) -> Iterator[Figure]:
         yield memory(database)
     if wanted("overlap-of-a-day"):
         yield overlap(database)
+    if wanted("presence-year"):
+        yield presence_year("presence-year", f"sqlite:///{database}")
     if wanted("insert"):
         yield insert(database)
     if not quick and any(map(wanted, ("tenfold-page", "tenfold-device-week"))):
@@ -181,6 +190,37 @@ def overlap(database: Path) -> Figure:
                 raise AssertionError(f"a scan finds {answers[0]}, our statement {answers[1]}")
     plain, found = min(times[0]), min(times[1])
     return Figure("overlap-of-a-day", plain / found, 25, 40, f"scan {plain * 1e3:.3g} ms, ours {found * 1e3:.3g} ms")
+
+
+def presence_year(name: str, url: str) -> Figure:
+    """The presence of a year by days: 25 times as long as counting its sessions takes, through the time that it takes."""
+
+    async def timed() -> list[list[float]]:
+        store, times = await open_store(url), [[0.0] * 0, [0.0] * 0]
+        try:
+            context = Context(store, Clock(ZoneInfo("UTC")))
+            first, last = (datetime.fromtimestamp((today() - n * DAY) / 1e6, UTC).date() for n in (365, 1))
+            query = read(PresenceQuery, {"start": str(first), "end": str(last)}, context.clock)
+            for turn in range(10):
+                began = time.perf_counter()
+                await store.fetch(count(frozenset()), {})
+                counted = time.perf_counter()
+                found = await presence(context, query)
+                if turn:  # the first warms up
+                    times[0].append(counted - began)
+                    times[1].append(time.perf_counter() - counted)
+            for each in found[::73]:
+                window = {"since": each.start, "until": each.end, "now": context.clock.now()}
+                [(expected,)] = await store.fetch(count(frozenset({"overlapping"})), window)
+                if each.sessions != expected:
+                    raise AssertionError(f"{each} has not the {expected} sessions that overlap it")
+        finally:
+            await store.close()
+        return times
+
+    counting, sweeping = map(min, asyncio.run(timed()))
+    detail = f"count(*) {counting * 1e3:.3g} ms, presence {sweeping * 1e3:.3g} ms: {sweeping / counting:.1f} times"
+    return Figure(name, 25 * counting / sweeping, 1, 2, detail)
 
 
 def insert(database: Path) -> Figure:

@@ -17,6 +17,7 @@ from benchmarks.figures import Figure
 from benchmarks.postgresql import postgresql
 from benchmarks.reads import reads
 from benchmarks.servers import CORES
+from benchmarks.watching import watching
 from benchmarks.writes import writes
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -37,7 +38,7 @@ def main() -> None:
     if len(CORES) < 2:
         print("One core only: servers and client share it, and figures are less steady.")  # noqa: T201
     found: list[Figure] = []
-    for measure in (reads, writes, postgresql):
+    for measure in (reads, writes, watching, postgresql):
         for figure in measure(given.quick, wanted):
             found.append(figure)
             print(f"{figure.line()}\n  {figure.detail}", flush=True)  # noqa: T201

@@ -13,7 +13,8 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from netsessions import workers
 from netsessions.app import running_app
-from netsessions.commands import copy_command, db_commands, demo_command, import_command, prune_command, sweep_command
+from netsessions.commands import copy_command, db_commands, demo_command, prune_command, sweep_command
+from netsessions.import_command import import_command
 from netsessions.observe import configure_logging
 from netsessions.radius import radius_command
 from netsessions.settings import Settings, settings_options, token_for

@@ -1,39 +1,38 @@
 """The program's commands beside the server: they open the store, have a resolver do the work, and print what it did."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
-from zoneinfo import ZoneInfo
 
 import click
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from netsessions.settings import Settings, settings_options, zone_of
+from netsessions.settings import Settings, settings_options
 from resolvers.clock import Clock, Period, parse_period
 from resolvers.context import Context, acting
 from resolvers.demo import DAYS, Made, NotEmptyError, make_demo
 from resolvers.errors import InvalidInputError
-from resolvers.importing import Refusals, Report, import_file
 from resolvers.live import sweep
 from resolvers.moving import Copied, NotTheSameError, copy
 from resolvers.retention import Pruned, prune
 from storage.citus import SHARDS, shard
 from storage.errors import StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate
-from storage.netalertx import SourceError
 from storage.opening import open_store
+from storage.sources.files import SourceError
 from storage.store import sqlite_path
 
 T = TypeVar("T")
 
 
-def _zone(name: str) -> ZoneInfo:
+def period(text: str) -> Period:
+    """An option that is a period."""
     try:
-        return zone_of(name)
+        return parse_period(text)
     except ValueError as problem:
         raise click.BadParameter(f"{problem}.") from None
 
@@ -67,76 +66,6 @@ def _told(path: Path | None = None) -> Iterator[None]:
         raise click.ClickException(f"{name} cannot be used as a database ({problem.strerror}).") from None
 
 
-@click.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--timezone",
-    "zone",
-    type=_zone,
-    metavar="ZONE",
-    help="Zone of the file's local times.  [default: the server's TIMEZONE]",
-)
-@click.option("--dry-run", is_flag=True, help="Read and count everything, and store nothing.")
-@settings_options("database_url")
-def import_command(settings: Settings, file: Path, zone: ZoneInfo | None, dry_run: bool) -> None:
-    """Take over the sessions and device names of a NetAlertX or Pi.Alert database.
-
-    FILE is only read. A second import of the same file adds nothing.
-    """
-    store = settings.database_path
-    # Not even opened: the store's own locks would end with the file that is read.
-    if store is not None and file.exists() and store.exists() and file.samefile(store):
-        raise click.ClickException(f"{file} is the store itself; name a database of NetAlertX or Pi.Alert.")
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Sessions", total=None)
-
-        async def work(context: Context) -> Report:
-            return await import_file(
-                context,
-                file,
-                zone,
-                dry_run=dry_run,
-                progress=lambda read, total: bar.update(task, completed=read, total=total),
-            )
-
-        report = with_store(settings, work)
-    if not report.local_time and zone is not None:
-        click.echo(f"--timezone {zone.key} is ignored: the times of this file are UTC.", err=True)
-    _print(report, dry_run=dry_run)
-
-
-def _print(report: Report, *, dry_run: bool) -> None:
-    click.echo(f"Times read as {f'local time of {report.zone}' if report.local_time else 'UTC'}.")
-    click.echo(f"Sessions read:  {report.read:>10,}")
-    click.echo(f"  imported      {report.imported:>10,}")
-    click.echo(f"    still connected       {report.connected:>10,}")
-    click.echo(f"    connection missing    {report.missing_connection:>10,}")
-    click.echo(f"    disconnection missing {report.missing_disconnection:>10,}")
-    click.echo(f"  completed     {report.completed:>10,}")
-    click.echo(f"  already there {report.already_there:>10,}")
-    click.echo(f"  refused       {report.refused_count:>10,}")
-    _print_refusals(report.refused)
-    click.echo(f"Devices named:  {report.devices_named:>10,}")
-    _print_refusals(report.devices_refused)
-    if dry_run:
-        click.echo("This was a dry run: nothing was stored.")
-
-
-def _print_refusals(refused: Mapping[str, Refusals]) -> None:
-    for reason, refusals in sorted(refused.items(), key=lambda item: -item[1].count):
-        click.echo(f"    {reason}: {refusals.count:,}")
-        for rowid, value in refusals.examples:
-            click.echo(f"      row {rowid}: {value}")
-
-
-def _period(text: str) -> Period:
-    try:
-        return parse_period(text)
-    except ValueError as problem:
-        raise click.BadParameter(f"{problem}.") from None
-
-
 @contextmanager
 def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
     """Shows on a terminal how much of how much is done."""
@@ -147,7 +76,7 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @click.command("prune")
-@click.option("--older-than", type=_period, required=True, metavar="PERIOD", help="As in '2 years', '90 days' or P2Y.")
+@click.option("--older-than", type=period, required=True, metavar="PERIOD", help="As in '2 years', '90 days' or P2Y.")
 @click.option("--dry-run", is_flag=True, help="Count what would go, and delete nothing.")
 @settings_options("database_url", "timezone")
 def prune_command(settings: Settings, older_than: Period, dry_run: bool) -> None:
@@ -170,7 +99,7 @@ def prune_command(settings: Settings, older_than: Period, dry_run: bool) -> None
 
 
 @click.command("sweep")
-@click.option("--unseen-for", type=_period, required=True, metavar="PERIOD", help="As in '10 minutes' or PT10M.")
+@click.option("--unseen-for", type=period, required=True, metavar="PERIOD", help="As in '10 minutes' or PT10M.")
 @settings_options("database_url", "timezone")
 def sweep_command(settings: Settings, unseen_for: Period) -> None:
     """End the sessions of devices that no heartbeat has told of for longer than a period, at their last one."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
 
 from resolvers.context import acting
 from storage.marks import asking
@@ -36,7 +35,7 @@ class RequireToken:
         door: ASGIApp = self._app
         # Of two it would be open which one another program on the way has checked.
         if len(given) != 1 or not self._is_right(given[0]):
-            door = WebSocketClose(UNAUTHENTICATED) if scope["type"] == "websocket" else self._refuse()
+            door = self._refuse()
         await door(scope, receive, send)
 
     def _is_right(self, given: bytes) -> bool:

@@ -49,6 +49,11 @@ def utc(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
 
 
+def iso(microseconds: int) -> str:
+    """An instant in UTC with Z; a fraction of a second only where there is one."""
+    return utc(microseconds).isoformat().replace("+00:00", "Z")
+
+
 _FIRST = instant(FIRST)
 _MINUTE = 60_000_000
 # Since then every zone differs from UTC by whole minutes, so that a minute of UTC is one on every wall.
@@ -141,18 +146,22 @@ class Clock:
     def last(self, period: "Period") -> Window:
         """From now back by a period; the present instant belongs to it. Raises ValueError."""
         now = self.now()
+        return Window(self.back(now, period), now + 1)
+
+    def back(self, microseconds: int, period: "Period") -> int:
+        """The instant that lies a period before another. Raises ValueError."""
         try:
-            since = now
+            since = microseconds
             # Months and years are steps on the calendar of the zone, what is shorter is time that passes.
             if period.months:
-                moment = self.local(now).replace(tzinfo=None) - relativedelta(months=period.months)
+                moment = self.local(microseconds).replace(tzinfo=None) - relativedelta(months=period.months)
                 since = instant(moment.replace(tzinfo=self.zone))
             since -= period.time // MICROSECOND
             if since < _FIRST:
                 raise OverflowError
         except (OverflowError, ValueError):
             raise ValueError("reaches back too far; at most to the year 1900") from None
-        return Window(since, now + 1)
+        return since
 
 
 class Period(NamedTuple):

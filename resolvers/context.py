@@ -1,8 +1,9 @@
 """What every resolver is handed: the store, the clock, the feed of changes, and whom to tell of what was written."""
 
+from asyncio import Semaphore
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from resolvers.clock import Clock
@@ -11,6 +12,8 @@ from storage.store import Parameters, Store
 
 # Whose token, or which command, makes the changes: set by the program around a request.
 acting: ContextVar[str] = ContextVar("acting", default="netsessions")
+
+SWEEPS = 2  # over a store's sessions that are held in memory at once, a million each; others wait
 
 
 def _nobody(_: int) -> None:
@@ -24,6 +27,7 @@ class Context:
     store: Store
     clock: Clock
     on_written: Callable[[int], None] = _nobody
+    sweeps: Semaphore = field(default_factory=lambda: Semaphore(SWEEPS))
 
     @cached_property
     def feed(self) -> Feed:

@@ -1,11 +1,11 @@
 """What changes, as it changes: one reader of the journal for all who watch."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing, suppress
 from typing import TypeVar
 
+from resolvers.broadcast import Broadcast
 from resolvers.clock import Clock
 from resolvers.errors import InvalidInputError
 from resolvers.paging import cursor, parse_cursor
@@ -16,21 +16,11 @@ from storage.store import Store
 from storage.tables import HOUR
 
 KEPT = HOUR  # for so long a watcher may come back where it was
-HELD = 10_000  # changes that a watcher may be behind
 CHUNK = 1000  # changes that are read at a time
 PAUSE = 0.5  # seconds between two looks at a store that is not there
 KIND = "CHANGE"
 
 T = TypeVar("T")
-
-
-class TooSlowError(Exception):
-    """A watcher is so far behind that it is let go of; it may come back after the last change that it saw."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            f"More than {HELD} changes wait to be read; subscribe again after the last cursor that you saw."
-        )
 
 
 def cursor_of(change: ChangeRow) -> str:
@@ -44,13 +34,7 @@ class Feed:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._held: deque[ChangeRow] = deque(maxlen=HELD)
-        self._passed = 0  # changes that went through `_held` since this began
-        self._last = 0  # the number of the last of them
-        self._watchers = 0
-        self._reading: asyncio.Task[None] | None = None
-        self._begun = asyncio.Event()
-        self._more = asyncio.Event()
+        self._reading: _Reading | None = None
 
     async def watch(self, macs: Collection[str] | None, after: str | None) -> AsyncGenerator[ChangeRow, None]:
         """Changes of some devices or of all, as they are committed: from now on, or after a cursor.
@@ -58,33 +42,25 @@ class Feed:
         Raises InvalidInputError for what is no cursor or too old a one, TooSlowError.
         """
         seq = None if after is None else self._parsed(after)
-        self._watchers += 1
+        reading = self._reading = self._reading or _Reading(self._store)
+        reading.watchers += 1
         try:
-            if self._reading is None:
-                self._begun = asyncio.Event()
-                self._reading = asyncio.create_task(self._read(self._begun))
-            await self._begun.wait()
-            place, upto = self._passed, self._last
+            await reading.begun.wait()
+            place, upto = reading.changes.passed, reading.last
             if seq is not None:
-                async with aclosing(self._earlier(seq, upto)) as earlier:
-                    async for change in earlier:
-                        if macs is None or change.mac in macs:
-                            yield change
-            while self._reading is not None and not self._reading.done():
-                more = self._more
-                while place < self._passed:
-                    if self._passed - place > len(self._held):
-                        raise TooSlowError
-                    change = self._held[len(self._held) - (self._passed - place)]
-                    place += 1
+                async for change in reading.earlier(seq, upto):
                     if macs is None or change.mac in macs:
                         yield change
-                await more.wait()
+            async for change in reading.changes.follow(place):
+                if macs is None or change.mac in macs:
+                    yield change
             raise StoreUnavailableError("the journal cannot be read any more")
         finally:
-            self._watchers -= 1
-            if not self._watchers:
-                await self.close()
+            reading.watchers -= 1
+            if not reading.watchers:
+                await reading.close()
+                if self._reading is reading:
+                    self._reading = None
 
     def _parsed(self, after: str) -> int:
         at, seq = parse_cursor("after", after, KIND, 2)
@@ -92,7 +68,25 @@ class Feed:
             raise InvalidInputError("after", "is older than an hour; read the sessions anew and subscribe without it")
         return seq
 
-    async def _earlier(self, seq: int, upto: int) -> AsyncGenerator[ChangeRow, None]:
+    async def close(self) -> None:
+        """Lets go of whoever watches."""
+        if self._reading is not None:
+            await self._reading.close()
+
+
+class _Reading:
+    """Reads the journal from its end on, for as long as somebody watches."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._task = asyncio.create_task(self._read())
+        self.changes: Broadcast[ChangeRow] = Broadcast()
+        self.last = 0  # the number of the last change that was told
+        self.begun = asyncio.Event()
+        self.watchers = 0
+
+    async def earlier(self, seq: int, upto: int) -> AsyncGenerator[ChangeRow, None]:
+        """The changes after one number up to another."""
         while seq < upto:
             found = await self._after(seq, upto)
             for change in found:
@@ -103,40 +97,31 @@ class Feed:
         places = {"after": seq, "upto": upto, "limit": CHUNK}
         return [ChangeRow.of(row) for row in await self._store.fetch(journal.since(), places, current=True)]
 
-    async def _read(self, begun: asyncio.Event) -> None:
+    async def _read(self) -> None:
         try:
             async with aclosing(self._store.changed()) as changed:
                 async for _ in changed:
-                    if not begun.is_set():
-                        ((self._last,),) = await self._surely(
-                            lambda: self._store.fetch(journal.last(), {}, current=True)
-                        )
-                        begun.set()
-                    while found := await self._surely(lambda: self._after(self._last)):
-                        self._last = found[-1].seq
-                        self._held.extend(found)
-                        self._passed += len(found)
-                        self._wake()
+                    if not self.begun.is_set():
+                        ((self.last,),) = await _surely(lambda: self._store.fetch(journal.last(), {}, current=True))
+                        self.begun.set()
+                    while found := await _surely(lambda: self._after(self.last)):
+                        self.last = found[-1].seq
+                        self.changes.tell(found)
         finally:
-            begun.set()
-            self._wake()
-
-    def _wake(self) -> None:
-        more, self._more = self._more, asyncio.Event()
-        more.set()
-
-    async def _surely(self, read: Callable[[], Awaitable[T]]) -> T:
-        """What is read, however long the store takes to be there again: watchers would only come back to wait."""
-        while True:
-            try:
-                return await read()
-            except StoreUnavailableError:
-                await asyncio.sleep(PAUSE)
+            self.begun.set()
+            self.changes.end()
 
     async def close(self) -> None:
-        """Stops reading; whoever watches next begins anew."""
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
+        """Stops reading."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+
+async def _surely(read: Callable[[], Awaitable[T]]) -> T:
+    """What is read, however long the store takes to be there again: watchers would only come back to wait."""
+    while True:
+        try:
+            return await read()
+        except StoreUnavailableError:
+            await asyncio.sleep(PAUSE)

@@ -68,6 +68,21 @@ def whole(least: int, most: int) -> tuple[BeforeValidator, WithJsonSchema]:
     return BeforeValidator(parse), WithJsonSchema({"type": "integer", "minimum": least, "maximum": most})
 
 
+class _OneOf:
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str) or value.lower() not in self.names:
+            raise ValueError(f"{shown(value)} is not known here; known are: {', '.join(self.names)}")
+        return value.lower()
+
+
+def one_of(*names: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    """One of some names, in any case."""
+    return BeforeValidator(_OneOf(*names)), WithJsonSchema({"type": "string", "enum": list(names)})
+
+
 Mac = Annotated[str, BeforeValidator(parse_mac), _schema("AA:BB:CC:DD:EE:FF")]
 Ip = Annotated[str, BeforeValidator(parse_ip), _schema("192.168.1.10")]
 Instant = Annotated[
@@ -213,6 +228,14 @@ class ListQuery(Input):
     offset: WholeNumber = Field(default=0, description="Leave out so many first.")
 
 
+class ExportQuery(ListQuery):
+    """Which sessions to export, and how they are written."""
+
+    format: Annotated[Literal["csv", "ndjson"], *one_of("csv", "ndjson")] = Field(
+        default="csv", description="CSV with a header line, or a JSON object on a line of its own for each session."
+    )
+
+
 class CalendarQuery(Input):
     """Which part of the calendar to draw."""
 
@@ -238,21 +261,6 @@ class DeviceQuery(Input):
 EventKind = Literal["all", "sessions", "missing", "voided", "new", "down"]
 
 
-class _OneOf:
-    def __init__(self, *names: str) -> None:
-        self.names = names
-
-    def __call__(self, value: object) -> str:
-        if not isinstance(value, str) or value.lower() not in self.names:
-            raise ValueError(f"{shown(value)} is not known here; known are: {', '.join(self.names)}")
-        return value.lower()
-
-
-def one_of(*names: str) -> tuple[BeforeValidator, WithJsonSchema]:
-    """One of some names, in any case."""
-    return BeforeValidator(_OneOf(*names)), WithJsonSchema({"type": "string", "enum": list(names)})
-
-
 KINDS = ("all", "sessions", "missing", "voided", "new", "down")
 
 
@@ -267,6 +275,15 @@ class TotalsQuery(Input):
     """Of which period to count events."""
 
     period: Span = Field(default_factory=lambda: parse_period("7 days"))
+
+
+class PresenceQuery(Input):
+    """Of which days, in which buckets and of which devices to tell the presence."""
+
+    start: Day
+    end: Day
+    bucket: Annotated[Literal["hour", "day"], *one_of("hour", "day")] = "day"
+    macs: list[Mac] | None = None
 
 
 class DevicesQuery(Input):

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Callable
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from storage import devices, sessions
+from storage import beside, devices, sessions
 from storage.changes import WRITTEN
 from storage.errors import OutcomeUnknownError
+from storage.journal import NOTED
 from storage.store import Store, Transaction
 
 BATCH = 5000  # sessions in one transaction
@@ -81,6 +82,7 @@ async def copy(source: Store, target: Store, told: Progress) -> Copied:
             await _store(target, batch, known=begun)
             copied += len(batch)
             told("Copying", len(batch))
+    await _beside(source, target)
     there, names = await _held(target, told, "Verifying"), await _names(target)
     mac = next((mac for mac in had.keys() | there.keys() if had.get(mac) != there.get(mac)), None)
     mac = mac or next((mac for mac in named if names.get(mac) != named[mac]), None)
@@ -91,6 +93,35 @@ async def copy(source: Store, target: Store, told: Progress) -> Copied:
         )
     checksum = sum(held.digest for held in there.values()) % 2**64
     return Copied(copied, sum(held.sessions for held in there.values()), len(names), f"{checksum:016x}")
+
+
+async def _beside(source: Store, target: Store) -> None:
+    """What was changed of sessions, tokens, and names that network access servers gave sessions."""
+    histories = [
+        dict(zip(NOTED, row, strict=True)) async for rows in source.stream(beside.histories(), {}) for row in rows
+    ]
+    ((there,),) = await target.fetch(beside.count_histories(), {}, current=True)
+    if there not in (0, len(histories)):
+        raise NotTheSameError(
+            "The target holds changes of sessions that the source has not. Copy into an empty database."
+        )
+
+    async def put(transaction: Transaction) -> None:
+        for table in beside.KEYED:
+            for row in keyed[table.name]:
+                await transaction.execute(beside.put(table), row)
+        if not there:
+            await transaction.note(histories)
+
+    keyed = {
+        table.name: [
+            dict(zip(table.c.keys(), row, strict=True))
+            async for rows in source.stream(beside.every(table), {})
+            for row in rows
+        ]
+        for table in beside.KEYED
+    }
+    await target.write(put)
 
 
 async def _batches(source: Store, macs: list[str]) -> AsyncIterator[list[dict[str, Any]]]:

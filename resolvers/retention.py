@@ -8,6 +8,7 @@ from typing import NamedTuple
 from resolvers.clock import Period
 from resolvers.context import Context
 from resolvers.sessions import FAR_PAST, latest
+from storage import journal
 from storage import retention as ask
 from storage.store import Transaction
 
@@ -46,6 +47,8 @@ async def prune(context: Context, older_than: Period, *, dry_run: bool, progress
             await asyncio.sleep(perf_counter() - began)
 
     async def bare(transaction: Transaction) -> int:
+        # The history of what is gone is gone with it.
+        await transaction.execute(journal.forget_all(), {"until": before})
         return await transaction.execute(ask.delete_bare_devices(), {})
 
     return Pruned(before, removed, await context.store.write(bare))

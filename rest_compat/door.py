@@ -1,6 +1,6 @@
 """The REST door as an ASGI app, to be mounted at /sessions behind authentication: parse, call, translate."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import TypeVar, cast
 
@@ -13,9 +13,19 @@ from starlette.websockets import WebSocketClose
 
 from resolvers import answers, events, live, sessions
 from resolvers.context import Context
-from resolvers.inputs import CalendarQuery, DeviceQuery, ListQuery, NewSession, OneDevice, StartReport, StopReport
+from resolvers.inputs import (
+    CalendarQuery,
+    DeviceQuery,
+    ExportQuery,
+    ListQuery,
+    NewSession,
+    OneDevice,
+    StartReport,
+    StopReport,
+)
 from rest_compat import requests, rows
 from rest_compat.errors import translated
+from rest_compat.exports import FORMS
 from storage.store import Change, Transaction
 
 JSON = "application/json"
@@ -34,6 +44,7 @@ def rest_door(context: Context) -> ASGIApp:
         "/stop": (stop, "POST"),
         "/delete": (delete, "DELETE"),
         "/list": (listing, "GET"),
+        "/export": (export, "GET"),
         "/calendar": (calendar, "GET"),
         "/session-events": (session_events, "GET"),
     }
@@ -107,14 +118,27 @@ async def listing(context: Context, request: Request) -> Response:
     query = requests.query(ListQuery, request, context.clock)
     now = context.clock.now()
     found = sessions.every(context, query)
-    return await _streamed("sessions", found, lambda row: rows.session(row, context.clock, now))
+    return await _listed("sessions", found, lambda row: rows.session(row, context.clock, now))
+
+
+async def export(context: Context, request: Request) -> Response:
+    """GET /export."""
+    query = requests.query(ExportQuery, request, context.clock)
+    form = FORMS[query.format]
+    return await _streamed(
+        sessions.every(context, query),
+        form.rows,
+        head=form.head,
+        media_type=form.media_type,
+        headers={"Content-Disposition": f'attachment; filename="{form.name}"'},
+    )
 
 
 async def calendar(context: Context, request: Request) -> Response:
     """GET /calendar."""
     query = requests.query(CalendarQuery, request, context.clock)
     found = sessions.calendar(context, query)
-    return await _streamed("sessions", found, lambda row: rows.calendar(row, context.clock))
+    return await _listed("sessions", found, lambda row: rows.calendar(row, context.clock))
 
 
 async def of_device(context: Context, request: Request) -> Response:
@@ -145,31 +169,46 @@ async def session_events(context: Context, request: Request) -> Response:
     )
     write = rows.table if query.format == "datatables" else rows.event
     totals = {"total": total, "recordsFiltered": filtered}
-    return await _streamed("data", found, lambda row: write(row, context.clock, now), totals)
+    return await _listed("data", found, lambda row: write(row, context.clock, now), totals)
 
 
 def _done(message: str) -> Response:
     return Response(orjson.dumps({"success": True, "message": message}), media_type=JSON)
 
 
-async def _streamed(
+async def _listed(
     name: str, found: AsyncIterator[list[Row]], write: Callable[[Row], str], more: dict[str, int] | None = None
 ) -> Response:
-    """The rows under a name. What is one chunk is answered whole; more is streamed, a chunk at a time."""
+    """The rows as JSON under a name."""
     head = f'{{"success":true,"{name}":['
     tail = "]," + orjson.dumps(more).decode()[1:] if more else "]}"
+    return await _streamed(found, lambda rows: ",".join(map(write, rows)), head=head, between=",", tail=tail)
+
+
+async def _streamed(
+    found: AsyncIterator[list[Row]],
+    write: Callable[[list[Row]], str],
+    *,
+    head: str,
+    between: str = "",
+    tail: str = "",
+    media_type: str = JSON,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The rows, written. What is one chunk is answered whole; more is streamed, a chunk at a time."""
     # Both are awaited here, while a failure still has a status.
     first, second = await anext(found, None), await anext(found, None)
+    begun = head + write(first or [])
     if second is None:
-        return Response(head + ",".join(map(write, first or ())) + tail, media_type=JSON)
+        return Response(begun + tail, headers=headers, media_type=media_type)
 
     async def body() -> AsyncIterator[str]:
         # A reader who goes away midway must not leave the store's connection open behind them.
         async with aclosing(cast("AsyncGenerator[list[Row], None]", found)):
-            yield head + ",".join(map(write, first or ()))
-            yield "," + ",".join(map(write, second))
+            yield begun
+            yield between + write(second)
             async for chunk in found:
-                yield "," + ",".join(map(write, chunk))
+                yield between + write(chunk)
             yield tail
 
-    return StreamingResponse(body(), media_type=JSON)
+    return StreamingResponse(body(), headers=headers, media_type=media_type)

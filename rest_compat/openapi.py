@@ -8,6 +8,7 @@ from resolvers.inputs import (
     KEY_LENGTH,
     CalendarQuery,
     DeviceQuery,
+    ExportQuery,
     Input,
     ListQuery,
     NewSession,
@@ -15,7 +16,9 @@ from resolvers.inputs import (
     StartReport,
     StopReport,
 )
+from rest_compat.exports import FORMS
 from rest_compat.requests import TableQuery
+from storage.sources.exported import COLUMNS
 
 Schema = dict[str, Any]
 
@@ -31,6 +34,7 @@ ERRORS = {
     503: "The store cannot be used at the moment; nothing was stored.",
 }
 OF_A_BODY = (413, 415)
+MAYBE = ("connected_at", "disconnected_at", "disconnection_event")  # null in an exported session without such an end
 BODIES = (NewSession, StartReport, StopReport, OneDevice)
 AGAIN: Schema = {
     "name": FIELD,
@@ -59,6 +63,9 @@ def document() -> Schema:
                 "delete": _operation("deleteSessions", "Delete all sessions of a device", "Done", body=OneDevice)
             },
             "/sessions/list": {"get": _operation("listSessions", "List sessions", "Sessions", query=ListQuery)},
+            "/sessions/export": {
+                "get": _operation("exportSessions", "Take sessions away as a file", _files(), query=ExportQuery)
+            },
             "/sessions/calendar": {
                 "get": _operation("calendar", "Sessions as calendar entries", "Calendar", query=CalendarQuery)
             },
@@ -95,9 +102,15 @@ def _json(name: str) -> Schema:
 
 
 def _operation(
-    identity: str, summary: str, answer: str, *, query: type[Input] | None = None, body: type[Input] | None = None
+    identity: str,
+    summary: str,
+    answer: str | Schema,
+    *,
+    query: type[Input] | None = None,
+    body: type[Input] | None = None,
 ) -> Schema:
-    responses: Schema = {"200": {"description": "Done.", "content": _json(answer)}}
+    done = answer if isinstance(answer, dict) else {"description": "Done.", "content": _json(answer)}
+    responses: Schema = {"200": done}
     for status, description in ERRORS.items():
         if body is not None or status not in OF_A_BODY:
             responses[str(status)] = {"description": description, "content": _json("Failure")} | _headers(status)
@@ -108,6 +121,17 @@ def _operation(
         operation["parameters"] = [AGAIN]
         operation["requestBody"] = {"required": True, "content": _json(body.__name__)}
     return operation
+
+
+def _files() -> Schema:
+    """The answer that is a file."""
+    schemas = {"csv": TEXT, "ndjson": _reference("ExportedSession")}
+    content = {FORMS[name].media_type.partition(";")[0]: {"schema": schema} for name, schema in schemas.items()}
+    description = (
+        f"CSV (RFC 4180) with the columns {', '.join(COLUMNS)}, or the same as a JSON object on each line. Instants are in "
+        "UTC. Texts stand as they were stored: have a spreadsheet read them as text, never as formulas."
+    )
+    return {"description": description, "content": content, "headers": {"Content-Disposition": {"schema": TEXT}}}
 
 
 def _headers(status: int) -> Schema:
@@ -166,6 +190,7 @@ def _answers() -> dict[str, Schema]:
         "Failure": _object(success={"type": "boolean", "const": False}, message=TEXT, error=TEXT),
         "Done": _object(success=success, message=TEXT),
         "SessionRow": _object(**dict.fromkeys(six, TEXT)),
+        "ExportedSession": _object(**{name: maybe if name in MAYBE else TEXT for name in COLUMNS}),
         "CalendarEntry": _object(**dict.fromkeys(entry, TEXT)),
         "EventRow": _object(**dict.fromkeys(six, TEXT), eve_DateTime=maybe, eve_EventType=maybe),
         "TableRow": table,

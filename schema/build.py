@@ -1,6 +1,8 @@
 """Puts the schema together, and prints it."""
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
 
 import strawberry
 from graphql import GraphQLError
@@ -12,7 +14,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from schema.compiled import CompiledExecutor
 from schema.known import KnownQueries
-from schema.operations import Mutation, Query, Subscription
+from schema.operations import TAKING_INFO, Mutation, Query, Subscription, spelled
 from schema.scalars import SCALARS
 from schema.streams import Streams
 from schema.types import Device, Session
@@ -47,7 +49,7 @@ class _Fast(_Quiet, KnownQueries):
 
 def build(*, fast: bool = True) -> strawberry.Schema:
     """The public schema. A fresh one each time: its caches belong to one server. Without `fast`, as its types say alone."""
-    return (_Fast if fast else _Ordinary)(
+    schema = (_Fast if fast else _Ordinary)(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
@@ -61,6 +63,15 @@ def build(*, fast: bool = True) -> strawberry.Schema:
             lambda: ValidationCache(maxsize=DOCUMENTS),
         ],
     )
+    mutations = schema._schema.mutation_type
+    assert mutations is not None  # noqa: S101, for the type checker
+    for name, function in TAKING_INFO.items():
+        mutations.fields[name].resolve = partial(_called, function)
+    return schema
+
+
+def _called(function: Callable[..., Any], _source: Any, info: Any, /, **given: Any) -> Any:
+    return function(info.context.context, spelled(given))
 
 
 def sdl() -> str:

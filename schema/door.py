@@ -19,7 +19,7 @@ from resolvers.context import Context
 from schema.build import build
 from schema.errors import body, formatted, unavailable
 from schema.known import KnownQueries, plain
-from schema.streams import Patient
+from schema.streams import Patient, TextWebSocket
 from schema.types import Request
 from storage.errors import StoreUnavailableError
 
@@ -43,6 +43,8 @@ class _TooLarge(HTTPException):
 
 class GraphQLDoor(GraphQL[Request, None]):
     """`/graphql`. Whoever mounts it has checked the token."""
+
+    websocket_adapter_class = TextWebSocket
 
     def __init__(self, context: Context) -> None:
         super().__init__(

@@ -10,8 +10,8 @@ from graphql import GraphQLError
 from starlette.responses import Response
 from strawberry.utils.str_converters import to_camel_case
 
+from resolvers.broadcast import TooSlowError
 from resolvers.errors import InvalidInputError, NotFoundError
-from resolvers.feed import TooSlowError
 from storage.errors import StoreUnavailableError
 
 # The limiters of the schema say what they refuse in words alone; a test holds these to them.

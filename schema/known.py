@@ -12,8 +12,6 @@ Everything else, and every query the first time, is Strawberry's. `compiled.py` 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import Enum
-from functools import lru_cache
 from typing import Any, cast
 
 import orjson
@@ -37,11 +35,10 @@ from strawberry.extensions import SchemaExtension
 from strawberry.http import GraphQLRequestData
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
-from strawberry.utils.str_converters import to_snake_case
 
 from schema.compiled import CompiledExecutor, Completed, NotPlainError, Shape
 from schema.inputs import Inputs
-from schema.operations import LISTS
+from schema.operations import LISTS, spelled
 
 KNOWN, LONGEST = 256, 20_000  # documents that are kept, and the characters that one of them may have
 MOST_ERRORS = 50  # in variables; as many as graphql-core tells of by itself
@@ -82,25 +79,13 @@ class Straight:
         if isinstance(values, list):
             return ExecutionResult(data=None, errors=values)
         try:
-            given = _spelled(get_argument_values(self.field, self.nodes[0], values))
+            given = spelled(get_argument_values(self.field, self.nodes[0], values))
             found = await self.shape(LISTS[self.nodes[0].name.value](context, given))
         except Exception as problem:
             # Both lists are never null, so that an error in one is all that there is to the answer.
             error: GraphQLError = located_error(problem, self.nodes, [self.name])
             return ExecutionResult(data=None, errors=[error])
         return ExecutionResult(data={self.name: found.value}, errors=None) if type(found) is Completed else None
-
-
-_snake = lru_cache(256)(to_snake_case)
-
-
-def _spelled(value: Any) -> Any:
-    """Arguments as graphql-core coerced them, named as the resolvers name them."""
-    if isinstance(value, dict):
-        return {_snake(name): _spelled(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_spelled(each) for each in value]
-    return value.value if isinstance(value, Enum) else value
 
 
 @dataclass

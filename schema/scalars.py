@@ -5,7 +5,7 @@ from typing import Any, NewType
 import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
-from resolvers.clock import utc
+from resolvers import clock
 
 DateTime = NewType("DateTime", int)
 Date = NewType("Date", str)
@@ -19,8 +19,8 @@ def _as_it_came(value: Any) -> Any:
 
 
 def iso(value: int | str) -> str:
-    """An instant in UTC with Z; a fraction of a second only where there is one. A default written in the schema is text."""
-    return value if isinstance(value, str) else utc(value).isoformat().replace("+00:00", "Z")
+    """An instant, written; a default written in the schema is text already."""
+    return value if isinstance(value, str) else clock.iso(value)
 
 
 def _scalar(name: str, description: str, **how: Any) -> ScalarDefinition:

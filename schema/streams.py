@@ -1,23 +1,30 @@
 """What GraphQL answers more than once: over WebSocket and as server-sent events, in the words of `schema.errors`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, cast
 
-from graphql import GraphQLError
+import orjson
+from graphql import GraphQLError, get_operation_ast, parse
 from graphql.error import GraphQLFormattedError
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Send
 from starlette.websockets import WebSocketDisconnect
 from strawberry import Schema
+from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from resolvers.broadcast import Broadcast, TooSlowError
 from schema.errors import formatted
 from schema.types import Request
 
+KNOWN, LONGEST = 256, 20_000  # queries of which it is kept whether they are shared, and how long one may be
+LINGER = 1.0  # seconds for which what nobody follows any more goes on
 PATIENCE = 10.0  # seconds for which a client may keep an answer waiting on the way to it
 TOO_SLOW = 4508  # the private WebSocket code of a client that was cut off so
 
@@ -35,7 +42,14 @@ class _ShownError(GraphQLError):
 
 
 class Streams(Schema):
-    """A schema whose operations over a long-lived connection are as fresh, and as clear, as single requests."""
+    """A schema whose operations over a long-lived connection are as fresh, and as clear, as single requests.
+
+    Who subscribes in the same words as others is told with them: each change is executed and written once for all.
+    """
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self._shared: dict[bytes, _Shared] = {}
 
     async def stream(
         self,
@@ -52,7 +66,74 @@ class Streams(Schema):
         results = await super().stream(
             query, variable_values, own, root_value, operation_name, operation_extensions, allowed_operation_types
         )
-        return _shown(results)
+        if query is None or not _is_shared(query, operation_name):
+            return _shown(results)
+        key = orjson.dumps([query, variable_values, operation_name])
+        shared = self._shared.get(key)
+        if shared is None or shared.over:
+            shared = self._shared[key] = _Shared(_shown(results), lambda: self._forget(key))
+        else:
+            await results.aclose()
+        return shared.follow(shared.results.passed)
+
+    def _forget(self, key: bytes) -> None:
+        if (shared := self._shared.get(key)) is not None and shared.over:
+            del self._shared[key]
+
+
+@lru_cache(KNOWN)
+def _is_shared(query: str, operation_name: str | None) -> bool:
+    """Whether all who send a query are to be told the same: a subscription that begins at no place of its own."""
+    if len(query) > LONGEST or "after" in query:
+        return False
+    try:
+        operation = get_operation_ast(parse(query, max_tokens=LONGEST), operation_name)
+    except (GraphQLError, RecursionError):
+        return False
+    return operation is not None and operation.operation.value == "subscription"
+
+
+class _Shared:
+    """The results of one subscription for all who follow it; it is over a moment after nobody does."""
+
+    def __init__(self, results: AsyncGenerator[Any, None], forget: Callable[[], None]) -> None:
+        self.results: Broadcast[Any] = Broadcast()
+        self.over = False
+        self._followers = 0
+        self._forget = forget
+        self._task = asyncio.create_task(self._tell(results))
+
+    async def _tell(self, results: AsyncGenerator[Any, None]) -> None:
+        try:
+            async with aclosing(results):
+                async for result in results:
+                    if isinstance(result, ExecutionResult) and result.data is not None:
+                        result.data = cast("Any", orjson.Fragment(orjson.dumps(result.data)))
+                    # Who comes after an error is to meet it, too.
+                    self.over = self.over or bool(result.errors)
+                    self.results.tell([result])
+        finally:
+            self.over = True
+            self._forget()
+            self.results.end()
+
+    async def follow(self, place: int) -> AsyncGenerator[Any, None]:
+        """The results from a place on."""
+        self._followers += 1
+        try:
+            async with aclosing(self.results.follow(place)) as results:
+                async for result in results:
+                    yield result
+        except TooSlowError as problem:
+            yield ExecutionResult(data=None, errors=[_ShownError(GraphQLError(str(problem), original_error=problem))])
+        finally:
+            self._followers -= 1
+            # Somebody may be about to follow.
+            asyncio.get_running_loop().call_later(LINGER, self._end_alone)
+
+    def _end_alone(self) -> None:
+        if not self._followers:
+            self._task.cancel()
 
 
 async def _shown(results: Any) -> AsyncGenerator[Any, None]:
@@ -62,6 +143,16 @@ async def _shown(results: Any) -> AsyncGenerator[Any, None]:
                 yield replace(result, errors=[_ShownError(error) for error in result.errors])
             else:
                 yield result
+
+
+class TextWebSocket(ASGIWebSocketAdapter):
+    """Sends text, as the protocol and browsers want it; JSON is made as bytes."""
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        try:
+            await self.ws.send_text(orjson.dumps(message).decode())
+        except WebSocketDisconnect as cause:
+            raise WebSocketDisconnected from cause
 
 
 class Patient:

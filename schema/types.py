@@ -15,6 +15,7 @@ from resolvers.correcting import Revision
 from resolvers.devices import Sighting
 from resolvers.feed import cursor_of
 from resolvers.paging import Slice
+from resolvers.presence import Bucket
 from resolvers.sessions import Plan, Reported, lasted
 from schema.scalars import MAC, DateTime, IPAddress
 from storage.devices import DeviceRow
@@ -251,6 +252,37 @@ class SessionTotals:
     voided: int
     new: int
     down: int
+
+
+@strawberry.enum
+class PresenceBucketSize(Enum):
+    HOUR = "HOUR"
+    DAY = "DAY"
+
+
+@strawberry.type(
+    description="start and end bound the bucket (a day is 23 or 25 hours where the clocks change); devices counts those "
+    "connected at any moment of it, peak those at one moment."
+)
+class PresenceBucket:
+    start: DateTime
+    end: DateTime
+    online_seconds: float
+    sessions: int
+    devices: int
+    peak: int
+
+
+def bucket_of(row: Bucket) -> PresenceBucket:
+    """A bucket as the schema shows it."""
+    return PresenceBucket(
+        start=DateTime(row.start),
+        end=DateTime(row.end),
+        online_seconds=row.online / SECOND,
+        sessions=row.sessions,
+        devices=row.devices,
+        peak=row.peak,
+    )
 
 
 @strawberry.type

@@ -107,6 +107,16 @@ def update_session(*columns: str) -> Update:
 
 
 @cache
+def end_one_session() -> Update:
+    """Ends the open session `one` of `of`."""
+    return (
+        update(SESSIONS)
+        .where(session.mac == text("of"), session.id == number("one"), session.span == OPEN)
+        .values(disconnected_at=number("disconnected_at"), disconnection_event=text("disconnection_event"))
+    )
+
+
+@cache
 def delete_session() -> Delete:
     """The session of `mac` and `id`."""
     return delete(SESSIONS).where(session.mac == text("mac"), session.id == number("id"))

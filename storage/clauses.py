@@ -25,6 +25,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.sql.selectable import GenerativeSelect
+from sqlalchemy.types import NullType
 
 from storage.tables import LONGER, NO_END, NO_START, OPEN, SESSIONS, SPANS, session
 
@@ -52,8 +53,8 @@ def among(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
     return _Among(column, text(name))
 
 
-class _Among(FunctionElement[bool]):
-    type = Boolean()
+class _Among(FunctionElement[Any]):
+    type = NullType()  # as a Boolean it would be compared with 1 on SQLite, and no index found by it
     inherit_cache = True
 
 

@@ -202,12 +202,6 @@ def of_device() -> Select[Any]:
 
 
 @cache
-def stays() -> Select[Any]:
-    """Device, start and address of every session."""
-    return select(session.mac, session.starts_at, session.ip)
-
-
-@cache
 def written() -> Select[Any]:
     """What was written of every session, in the order of `changes.WRITTEN`."""
     return select(*(session[name] for name in WRITTEN))

@@ -394,3 +394,23 @@ def test_a_new_session_is_answered_the_same(writing: tuple[TestClient, TestClien
     same(writing, f"mutation($i: CreateSessionInput!) {{ {name} }}", variables={"i": given})
     literal = f'{{mac: "{MAC}", ip: "::1", endTime: null, startTime: "2025-08-01"}}'
     same(writing, f"mutation {{ createSession(input: {literal}) {{ message }} }}")
+
+
+@pytest.mark.parametrize(
+    "selected",
+    [
+        "start end onlineSeconds sessions devices peak",
+        "__typename from: start until: end peak peak ...Online @include(if: $yes) devices @skip(if: $yes)",
+        "... on PresenceBucket { sessions @include(if: false) } ...Online",
+        "sessions nonsense",
+    ],
+)
+def test_buckets_are_filled_in_as_the_ordinary_way_does(doors: tuple[TestClient, TestClient], selected: str) -> None:
+    """With aliases, fragments and conditions; also where there are two lists, and where one fails."""
+    query = f"""query P($yes: Boolean!) {{
+        days: presence(start: "2025-08-01", end: "2025-08-20") {{ {selected} }}
+        presence(start: "2025-08-19", end: "2025-08-20", bucket: HOUR, macs: ["{MAC}"]) {{ {selected} }}
+        sessionTotals {{ all }} }}
+        fragment Online on PresenceBucket {{ seconds: onlineSeconds __typename }}"""
+    same(doors, query, variables={"yes": True})
+    same(doors, query.replace("2025-08-20", "2025-08-18"), variables={"yes": True})

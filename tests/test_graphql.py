@@ -275,6 +275,7 @@ def test_the_calendar_estimates_an_end_that_was_never_seen(ask: Ask) -> None:
         ('{ deviceSessions(mac: "AA:BB:CC:DD:EE:00", period: "1 year") { id } }', 1),
         ("{ sessionEvents { nodes { session { device { name } } } } }", 2),
         ("{ sessionTotals { all down } }", 1),
+        ('{ presence(start: "2025-08-01", end: "2025-08-31") { start devices } }', 3),
         ("{ devices { nodes { mac name isConnected lastSeen } } }", 2),
     ],
 )

@@ -4,6 +4,7 @@ import re
 import shlex
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import pytest
@@ -23,25 +24,41 @@ def curls() -> list[str]:
     return [block.replace("\\\n", " ") for block in blocks if block.startswith("curl")]
 
 
-def send(server: Server, command: str) -> httpx.Response:
-    """Carries out a curl command as curl would."""
+def request_of(server: Server, command: str) -> tuple[str, str, dict[str, Any]]:
+    """The request that a curl command sends: method, address, headers and body."""
     words = shlex.split(command.replace("$API_TOKEN", server.headers["Authorization"].removeprefix("Bearer ")))
     url = next(word for word in words if word.startswith("http")).replace("http://127.0.0.1:20212", server.url)
     given = {flag: [words[n + 1] for n, word in enumerate(words) if word == flag] for flag in ("-X", "-H", "-d")}
     method = (given["-X"] or ["POST" if given["-d"] else "GET"])[0]
     headers = dict(header.split(": ", 1) for header in given["-H"])
-    return httpx.request(method, url, headers=headers, content=(given["-d"] or [""])[0])
+    return method, url, {"headers": headers, "content": (given["-d"] or [""])[0]}
+
+
+def send(server: Server, command: str) -> httpx.Response:
+    """Carries out a curl command as curl would."""
+    method, url, how = request_of(server, command)
+    return httpx.request(method, url, **how)
 
 
 def test_every_command_that_is_shown_works_and_answers_as_shown(tmp_path: Path) -> None:
-    """All six endpoints and GraphQL, in the order of the README."""
+    """All endpoints and GraphQL, in the order of the README."""
     with running(tmp_path) as server:
-        answers = [send(server, command) for command in curls()]
-    assert len(answers) == 7
-    assert [answer.status_code for answer in answers] == [200] * 7
+        answers = [send(server, command) for command in curls() if "event-stream" not in command]
+    assert len(answers) == 10
+    assert [answer.status_code for answer in answers] == [200] * 10
     assert all(answer.json().get("success", True) is True and "errors" not in answer.json() for answer in answers)
     [shown] = re.findall(r"```json\n(.*?)\n```", README, re.DOTALL)
     assert answers[1].text == shown
+
+
+def test_the_subscription_that_is_shown_begins(tmp_path: Path) -> None:
+    """It goes on until the client ends it."""
+    [command] = [command for command in curls() if "event-stream" in command]
+    with running(tmp_path) as server:
+        method, url, how = request_of(server, command)
+        with httpx.stream(method, url, **how) as answer:
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/event-stream")
 
 
 def test_every_setting_stands_in_the_table_with_its_default() -> None:

@@ -204,6 +204,9 @@ def test_a_mistaken_delete_deletes_nothing(client: TestClient, rows: Rows, body:
         ("list?Mac=AA:BB:CC:DD:EE:FF", "Mac"),
         ("list?%FF=1", "\ufffd"),
         ("list?mac=AA:BB:CC:DD:EE:FF&mac=AA:BB:CC:DD:EE:FF", "mac"),
+        ("export?limit=-1", "limit"),
+        ("export?format=xml", "format"),
+        ("EXPORT", "mac"),
         ("calendar", "start"),
         ("calendar?start=2025-08-01", "end"),
         ("calendar?start=x&end=2025-08-01", "start"),
@@ -270,6 +273,7 @@ def test_the_value_echoed_is_short(client: TestClient) -> None:
         ("GET", "delete", {"DELETE"}),
         ("POST", "delete", {"DELETE"}),
         ("POST", "list", {"GET", "HEAD"}),
+        ("POST", "export", {"GET", "HEAD"}),
         ("DELETE", "calendar", {"GET", "HEAD"}),
         ("PUT", "session-events", {"GET", "HEAD"}),
         ("DELETE", MAC, {"GET", "HEAD"}),
@@ -519,7 +523,7 @@ def test_datatables_rows_have_their_15_positions(client: TestClient, context: Co
     assert all(len(row) == 15 for row in found)
 
 
-PATHS = ["list", "calendar?start=2025-08-01&end=2025-08-02", "session-events", MAC]
+PATHS = ["list", "export", "calendar?start=2025-08-01&end=2025-08-02", "session-events", MAC]
 
 
 @pytest.mark.parametrize("where", PATHS)
@@ -573,6 +577,7 @@ def test_the_description_covers_the_door() -> None:
         "/sessions/stop": ["post"],
         "/sessions/delete": ["delete"],
         "/sessions/list": ["get"],
+        "/sessions/export": ["get"],
         "/sessions/calendar": ["get"],
         "/sessions/session-events": ["get"],
         "/sessions/{mac}": ["get"],

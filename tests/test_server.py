@@ -98,6 +98,7 @@ def test_the_pages_open_without_a_token(server_once: Server) -> None:
         "/sessions/stop",
         "/sessions/delete",
         "/sessions/list",
+        "/sessions/export",
         "/sessions/calendar",
         "/sessions/{mac}",
         "/sessions/session-events",

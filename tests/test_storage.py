@@ -20,11 +20,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import CreateTable
 from sqlmodel import SQLModel
 
-from storage import events, sessions
+from storage import events, presence, sessions
 from storage.errors import StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate
 from storage.opening import open_store
-from storage.sqlite import connect
+from storage.sqlite import bound, connect
 from storage.store import Change, Store, Transaction, sqlite_path
 from storage.tables import DAY, HOUR, MISSING, SHORT
 from tests import postgres
@@ -273,6 +273,17 @@ def test_a_database_of_a_newer_release_is_left_alone(url: str) -> None:
     sql(url, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreUnusableError, match="newer release"):
         migrate(url)
+
+
+def test_several_devices_are_sought_by_their_index(tmp_path: Path) -> None:
+    """SQLite does not pass by everyone's sessions to find those of a few."""
+    new_database("sqlite", tmp_path)
+    with closing(connect(tmp_path / "netsessions.db", read_only=True)) as connection:
+        for question in (presence.sought("macs"), sessions.count(frozenset({"macs"}))):
+            statement, parameters = bound(question, {"macs": "[]", "now": 0, **presence.window(0, 1)})
+            plan = str(connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall())
+            assert "session_by_device (mac=?" in plan or "autoindex_session_1 (mac=?" in plan
+            assert "session_by_span" not in plan
 
 
 Stay = tuple[int, int | None, bool]

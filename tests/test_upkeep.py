@@ -21,6 +21,8 @@ from tests import postgres
 from tests.conftest import DATABASES, NOW, TOLD, at, new_database, run, sql
 
 NOTHING = lambda *_: None  # noqa: E731
+CHANGED = """INSERT INTO change (at, kind, mac, id, who, before, after)
+    VALUES ({0}, 'UPDATED', 'AA:BB:CC:DD:EE:03', 3, 'API_TOKEN', '[]', '[{0}]')"""
 
 
 def stay(n: int, **changed: Any) -> dict[str, Any]:
@@ -67,6 +69,8 @@ def test_pruning_removes_what_ended_long_ago_and_nothing_else(
     monkeypatch.setattr("resolvers.retention.BATCH", batch)
     run(context.store.record(OLD_AND_NEW, TOLD))
     sql(url, "UPDATE device SET name = 'Phone' WHERE mac = 'AA:BB:CC:DD:EE:03'")
+    for instant in (1, 2**62):
+        sql(url, CHANGED.format(instant))
     years = parse_period("2 years")
     dry = run(prune(context, years, dry_run=True, progress=NOTHING))
     assert ids(url) == list(range(12))
@@ -76,6 +80,7 @@ def test_pruning_removes_what_ended_long_ago_and_nothing_else(
     macs = [row[0][-2:] for row in sql(url, "SELECT mac FROM device ORDER BY mac")]
     assert macs == ["00", "01", "02", "03"]
     assert pruned.devices == 1
+    assert sql(url, "SELECT at FROM change WHERE before IS NOT NULL") == [(2**62,)]
 
 
 def test_the_prune_command_tells_what_it_did(url: str) -> None:
@@ -100,12 +105,19 @@ def test_a_copy_holds_the_same(tmp_path_factory: pytest.TempPathFactory, source:
     run(store.close())
     sql(first, "UPDATE device SET name = 'Phone' WHERE mac = 'AA:BB:CC:DD:EE:03'")
     sql(first, "INSERT INTO device VALUES ('AA:BB:CC:DD:EE:99', 'Away', 'Ada')")
+    sql(first, "INSERT INTO token VALUES ('phone', 'digest', 'calendar', 1)")
+    sql(first, "INSERT INTO accounting VALUES ('nas', 'a', 'AA:BB:CC:DD:EE:03', 3, 1)")
+    for n in (1, 2):
+        sql(first, CHANGED.format(n))
     told = command(first, "copy", first, second)
     assert told.exit_code == 0, told.output
     assert "Copied 12 sessions. Both databases hold 12 sessions (checksum" in told.output
-    for table in ("session ORDER BY mac, id", "device ORDER BY mac"):
-        assert sql(second, f"SELECT * FROM {table}") == sql(first, f"SELECT * FROM {table}")
     assert "Copied 0 sessions. Both databases hold 12" in command(first, "copy", first, second).output
+    for table in ("session ORDER BY mac, id", "device ORDER BY mac", "token", "accounting"):
+        assert sql(second, f"SELECT * FROM {table}") == sql(first, f"SELECT * FROM {table}")
+    history = "SELECT at, kind, mac, id, who, before, after FROM change WHERE before IS NOT NULL ORDER BY seq"
+    assert sql(second, history) == sql(first, history)
+    assert len(sql(second, history)) == 2
 
 
 async def _both(first: str, second: str) -> tuple[Store, Store]:

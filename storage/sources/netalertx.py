@@ -3,46 +3,15 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import cache
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Select, select
+from storage.sources.files import SourceError, unreadable
+from storage.sources.records import SourceDevice, SourceSession
 
-from storage.clauses import number, of_classes, text
-from storage.tables import CLASSES, NO_START, OPEN, session
-
-Value = bytes | int | float | None  # text and blobs alike come as bytes: what a file calls text need not be UTF-8
-
-
-class SourceError(Exception):
-    """The file cannot be read as such a database; one sentence for a person."""
-
-
-class SourceSession(NamedTuple):
-    """A row of Sessions as the file holds it, whatever types it holds."""
-
-    rowid: int
-    mac: Value
-    ip: Value
-    connection_event: Value
-    connected_at: Value
-    disconnection_event: Value
-    disconnected_at: Value
-    still_connected: Value
-    info: Value
-
-
-class SourceDevice(NamedTuple):
-    """A row of Devices as the file holds it."""
-
-    rowid: int
-    mac: Value
-    name: Value
-    owner: Value
-
+MAGIC = b"SQLite format 3\0"
 
 Columns = tuple[str, ...]
 
@@ -123,8 +92,8 @@ def opened(path: Path) -> Iterator[Source]:
         with path.open("rb") as file:
             header = file.read(100)
     except OSError as cause:
-        raise SourceError(f"{path} cannot be read ({cause.strerror}).") from cause
-    if not header.startswith(b"SQLite format 3\0"):
+        raise unreadable(path, cause) from cause
+    if not header.startswith(MAGIC):
         raise SourceError(f"{path} is not a SQLite database.")
     with TemporaryDirectory(prefix="netsessions-") as folder:
         try:
@@ -147,18 +116,3 @@ def _uri(path: Path, header: bytes, folder: Path) -> str:
         copyfile(wal, folder / "source-wal")
         path = folder / "source"
     return f"{path.absolute().as_uri()}?mode=ro"
-
-
-@cache
-def ended_stay() -> Select[Any]:
-    """One row if the store holds the stay of `mac` at `ip` that began at `starts_at`, and knows that it ended."""
-    return (
-        select(session.id)
-        .where(
-            session.mac == text("mac"),
-            of_classes(session.span, *(n for n in CLASSES if n not in (OPEN, NO_START))),
-            session.starts_at == number("starts_at"),
-            session.ip == text("ip"),
-        )
-        .limit(1)
-    )

@@ -1,0 +1,369 @@
+"""Watching: subscriptions over WebSocket and as events, from every door and process, lost by nobody."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets.sync.client
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from resolvers import live, sessions
+from resolvers.broadcast import Broadcast, TooSlowError
+from resolvers.clock import Clock
+from resolvers.context import Context
+from resolvers.errors import InvalidInputError
+from resolvers.feed import cursor_of
+from resolvers.forgetting import Forgetting
+from resolvers.inputs import NewSession, StartReport, read
+from schema.streams import PATIENCE, TOO_SLOW
+from storage.errors import StoreUnavailableError
+from storage.journal import ChangeRow
+from storage.tables import DAY, HOUR
+from tests.conftest import MAC, new_database, run, sql
+from tests.server import TOKEN, Server, running
+
+OTHER = "02:00:5E:10:00:01"
+STAY = {"mac": MAC, "ip": "10.0.0.1", "start_time": "2025-08-01T10:00:00Z", "end_time": "2025-08-01T12:00:00Z"}
+WATCH = """subscription($macs: [MAC!], $after: String) {
+    sessionChanges(macs: $macs, after: $after) { kind mac cursor session { state } } }"""
+
+
+def create(context: Context, **changed: str) -> None:
+    """A session, as either door creates it."""
+    run(sessions.create_one(context, read(NewSession, STAY | changed, context.clock)))
+
+
+def start(context: Context, mac: str) -> None:
+    run(live.start(context, read(StartReport, {"mac": mac, "ip": "10.0.0.1"}, context.clock)))
+
+
+def told(context: Context, n: int, work: Callable[[], None], **how: Any) -> list[ChangeRow]:
+    """The first changes that a watcher is told of, who watched before the work was done."""
+
+    async def watch(begun: asyncio.Event) -> list[ChangeRow]:
+        found: list[ChangeRow] = []
+        async with aclosing(context.feed.watch(how.get("macs"), how.get("after"))) as changes:
+            coming = asyncio.ensure_future(anext(changes))
+            await asyncio.sleep(0.3)
+            begun.set()
+            async with asyncio.timeout(20):
+                while True:
+                    found.append(await coming)
+                    if len(found) == n:
+                        return found
+                    coming = asyncio.ensure_future(anext(changes))
+
+    async def begin() -> tuple[asyncio.Event, asyncio.Task[list[ChangeRow]]]:
+        begun = asyncio.Event()
+        return begun, asyncio.create_task(watch(begun))
+
+    begun, watching = run(begin())
+
+    async def waited() -> None:
+        await begun.wait()
+
+    run(waited())
+    work()
+
+    async def answer() -> list[ChangeRow]:
+        return await watching
+
+    return run(answer())
+
+
+def test_every_change_is_told_in_the_order_of_commits(context: Context) -> None:
+    """Created, updated and deleted, with the session as it is, from whatever made the change."""
+
+    def work() -> None:
+        create(context)
+        start(context, OTHER)
+        run(live.start(context, read(StartReport, {"mac": OTHER, "ip": "10.0.0.2"}, context.clock)))
+        run(sessions.delete(context, MAC))
+
+    found = told(context, 4, work)
+    assert [(change.kind, change.mac) for change in found] == [
+        ("CREATED", MAC),
+        ("CREATED", OTHER),
+        ("UPDATED", OTHER),
+        ("DELETED", MAC),
+    ]
+    assert found[2].session is not None
+    assert found[2].session.ip == "10.0.0.2"
+    assert found[3].session is None
+    assert [change.seq for change in found] == sorted({change.seq for change in found})
+
+
+def test_many_at_once_are_each_told(context: Context) -> None:
+    """10,000 of one mutation, each once."""
+    new = [read(NewSession, STAY | {"info": str(n)}, context.clock) for n in range(10_000)]
+    found = told(context, 10_000, lambda: run(_create(context, new)))
+    assert len({change.session for change in found}) == 10_000
+
+
+async def _create(context: Context, new: list[NewSession]) -> None:
+    await sessions.create(context, new)
+
+
+def test_a_watcher_of_some_devices_is_told_of_these(context: Context) -> None:
+    """And of no other."""
+
+    def work() -> None:
+        create(context)
+        create(context, mac=OTHER)
+
+    assert [change.mac for change in told(context, 1, work, macs={OTHER})] == [OTHER]
+
+
+def test_who_comes_back_is_told_what_was_missed(context: Context) -> None:
+    """After the last change that was seen, without gap or repetition; then goes on with what comes."""
+    (first,) = told(context, 1, lambda: create(context))
+    for n in range(3):
+        create(context, info=str(n))
+    found = told(context, 4, lambda: create(context, info="later"), after=cursor_of(first))
+    assert [change.session.info for change in found if change.session] == ["0", "1", "2", "later"]
+
+
+def test_who_comes_back_too_late_is_told_so(context: Context) -> None:
+    """What is older than an hour may be forgotten: an answer with a gap would look whole."""
+    (first,) = told(context, 1, lambda: create(context))
+    later = replace(context, clock=Clock(context.clock.zone, lambda: context.clock.now() + HOUR + 1))
+    for after, message in ((cursor_of(first), "older than an hour"), ("NEWEST.1.2.3", "not a cursor"), ("x", "not a")):
+        with pytest.raises(InvalidInputError, match=message):
+            told(later, 1, lambda: None, after=after)
+
+
+def test_creations_are_forgotten_and_changes_are_kept(context: Context, url: str) -> None:
+    """What nobody can come back for any more goes; the history of a session stays."""
+    start(context, MAC)
+    run(live.start(context, read(StartReport, {"mac": MAC, "ip": "10.0.0.2"}, context.clock)))
+    later = replace(context, clock=Clock(context.clock.zone, lambda: context.clock.now() + DAY))
+    create(later)
+
+    async def forget() -> None:
+        forgetting = Forgetting(later)
+        await forgetting()
+        await forgetting()
+
+    run(forget())
+    assert sql(url, "SELECT kind FROM change ORDER BY seq") == [("UPDATED",), ("CREATED",)]
+
+
+def test_a_follower_that_is_too_far_behind_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever tells waits for nobody, and holds only so much."""
+    monkeypatch.setattr("resolvers.broadcast.HELD", 3)
+
+    async def follow() -> list[int]:
+        broadcast: Broadcast[int] = Broadcast()
+        found: list[int] = []
+        async with aclosing(broadcast.follow(0)) as following:
+            broadcast.tell([1, 2, 3])
+            found.append(await anext(following))
+            broadcast.tell([4])
+            found += [await anext(following) for _ in range(3)]
+            broadcast.tell([5, 6, 7, 8])
+            with pytest.raises(TooSlowError):
+                await anext(following)
+        return found
+
+    assert run(follow()) == [1, 2, 3, 4]
+
+
+@pytest.fixture(scope="module")
+def server_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for tests that leave no trace that another would see."""
+    with running(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def servers(url: str, tmp_path: Path) -> Iterator[list[Server]]:
+    """Two servers on one database."""
+    with ExitStack() as stack:
+        started = []
+        for n in range(2):
+            folder = tmp_path / str(n)
+            folder.mkdir()
+            started.append(stack.enter_context(running(folder, DATABASE_URL=url)))
+        yield started
+
+
+class Socket:
+    """A WebSocket that speaks graphql-transport-ws as a browser does, with the token in its first message."""
+
+    def __init__(self, socket: Any) -> None:
+        self.socket = socket
+
+    def send(self, message: Any) -> None:
+        self.socket.send(json.dumps(message))
+
+    def receive(self) -> Any:
+        text = self.socket.recv(timeout=20)
+        assert isinstance(text, str), "browsers read text"
+        return json.loads(text)
+
+    def subscribe(self, name: str, **variables: Any) -> None:
+        self.send({"id": name, "type": "subscribe", "payload": {"query": WATCH, "variables": variables}})
+
+    def change(self) -> Any:
+        """The next change."""
+        message = self.receive()
+        assert message["type"] == "next", message
+        return message["payload"]["data"]["sessionChanges"]
+
+
+def connection(server: Server, **more: Any) -> Any:
+    """One to `/graphql`, to be entered."""
+    address = server.url.replace("http", "ws") + "/graphql"
+    return websockets.sync.client.connect(address, subprotocols=["graphql-transport-ws"], **more)  # type: ignore[list-item]
+
+
+Connect = Callable[..., Socket]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Opens WebSockets, which are closed with the test."""
+    with ExitStack() as stack:
+
+        def connected(server: Server, token: str = TOKEN, **more: Any) -> Socket:
+            socket = Socket(stack.enter_context(connection(server, **more)))
+            socket.send({"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}})
+            return socket
+
+        yield connected
+
+
+def test_a_change_crosses_processes(servers: list[Server], connect: Connect) -> None:
+    """Whoever watches one server is told of what another did, over WebSocket and as events."""
+    one, other = servers
+    watching = connect(one)
+    assert watching.receive() == {"type": "connection_ack"}
+    watching.subscribe("a", macs=[MAC])
+    watching.subscribe("b")
+    body = {"query": WATCH}
+    with one.client() as client, other.client() as writer:
+        with client.stream("POST", "/graphql", json=body, headers={"Accept": "text/event-stream"}) as events:
+            assert events.headers["content-type"].startswith("text/event-stream")
+            time.sleep(0.5)
+            for path, sent in (("create", STAY), ("start", {"mac": OTHER, "ip": "10.0.0.1"})):
+                assert writer.post(f"/sessions/{path}", json=sent).status_code == 200
+            lines = (line for line in events.iter_lines() if line.startswith("data: {"))
+            data = [json.loads(next(lines).removeprefix("data: "))["data"]["sessionChanges"] for _ in range(2)]
+        assert [(change["kind"], change["mac"]) for change in data] == [("CREATED", MAC), ("CREATED", OTHER)]
+        received = [watching.receive() for _ in range(3)]
+        assert sorted((m["id"], m["payload"]["data"]["sessionChanges"]["mac"]) for m in received) == [
+            ("a", MAC),
+            ("b", OTHER),
+            ("b", MAC),
+        ]
+        again = connect(other)
+        again.receive()
+        again.subscribe("c", after=data[0]["cursor"])
+        assert again.change()["mac"] == OTHER
+    for each in servers:
+        assert each.stop() == 0
+
+
+def test_mistakes_are_told_in_the_words_of_single_requests(server_once: Server, connect: Connect) -> None:
+    """Over WebSocket, with code and field; and a plain POST of a subscription is told how to send it."""
+    socket = connect(server_once)
+    socket.receive()
+    socket.subscribe("a", after="nonsense")
+    error = socket.receive()["payload"]["errors"][0]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "after"}
+    assert socket.receive() == {"id": "a", "type": "complete"}
+    socket.send({"id": "b", "type": "subscribe", "payload": {"query": "subscription { nonsense }"}})
+    answer = socket.receive()
+    assert (answer["type"], answer["payload"][0]["extensions"]["code"]) == ("error", "BAD_USER_INPUT")
+    for _ in range(2):
+        with server_once.client() as client:
+            plain = client.post("/graphql", json={"query": WATCH})
+        assert plain.status_code == 400
+        assert "text/event-stream" in plain.json()["errors"][0]["message"]
+
+
+def test_a_query_over_websocket_is_carried_out_for_each_who_sends_it(server_once: Server, connect: Connect) -> None:
+    """Only subscriptions are shared: of two who create in the same words, each creates."""
+    query = f'mutation {{ startSession(mac: "{OTHER}", ip: "10.0.0.9") {{ message }} }}'
+    sockets = [connect(server_once) for _ in range(2)]
+    for socket in sockets:
+        socket.receive()
+        socket.send({"id": "a", "type": "subscribe", "payload": {"query": query}})
+    answers = [socket.receive()["payload"] for socket in sockets]
+    assert all("errors" not in answer for answer in answers), answers
+    assert len({answer["data"]["startSession"]["message"] for answer in answers}) == 2
+
+
+@pytest.mark.parametrize("token", ["wrong", ""])
+def test_without_the_token_a_websocket_is_closed(server_once: Server, token: str, connect: Connect) -> None:
+    """With a code and a reason; also when a header carries a wrong one, or something else is said first."""
+    with pytest.raises(ConnectionClosed) as closed:
+        connect(server_once, token).receive()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+    assert "connection_init" in closed.value.rcvd.reason
+    with connection(server_once) as socket:
+        socket.send(json.dumps({"id": "a", "type": "subscribe", "payload": {"query": WATCH}}))
+        with pytest.raises(ConnectionClosed):
+            socket.recv(timeout=20)
+    with pytest.raises(InvalidStatus) as refused:
+        connection(server_once, additional_headers={"Authorization": f"Bearer {token}"})
+    assert refused.value.response.status_code == 401
+    assert b"UNAUTHENTICATED" in refused.value.response.body
+
+
+def test_a_client_that_does_not_read_is_cut_off_and_keeps_nobody_waiting(tmp_path: Path, connect: Connect) -> None:
+    """It finds a code that says so, and comes back with its last cursor; meanwhile writers and others went on."""
+    url = new_database("sqlite", tmp_path)
+    with running(tmp_path, "--log-level", "warning", DATABASE_URL=url) as server, server.client() as client:
+        slow, quick = connect(server, max_queue=1), connect(server)
+        for socket in (slow, quick):
+            socket.receive()
+            socket.subscribe("a")
+        time.sleep(0.5)
+        info = "x" * 9000
+        query = "mutation($input: [CreateSessionInput!]!) { createSessions(input: $input) { created } }"
+        watch = WATCH.replace("state", "state info")
+        for n in range(20):
+            slow.send({"id": f"b{n}", "type": "subscribe", "payload": {"query": watch}})
+        time.sleep(0.5)
+        new = [STAY_IN | {"info": info} for _ in range(400)]
+        longest = 0.0
+        for _ in range(5):
+            began = time.monotonic()
+            assert client.post("/graphql", json={"query": query, "variables": {"input": new}}).status_code == 200
+            longest = max(longest, time.monotonic() - began)
+        for _ in range(2000):
+            quick.change()
+        assert longest < PATIENCE, "a writer waited for a reader"
+        time.sleep(PATIENCE + 2)
+        with pytest.raises(ConnectionClosed) as closed:
+            all(iter(slow.receive, None))
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == TOO_SLOW
+
+
+STAY_IN = {"mac": MAC, "ip": "10.0.0.1", "startTime": "2025-08-01T10:00:00Z"}
+
+
+def test_a_watcher_outlives_a_store_that_is_away_for_a_while(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that was written meanwhile is lost on it."""
+
+    fetch, failures = context.store.fetch, [1, 1, 1]
+
+    async def failing(*arguments: Any, **how: Any) -> Any:
+        if failures and how.get("current"):
+            failures.pop()
+            raise StoreUnavailableError("away")
+        return await fetch(*arguments, **how)
+
+    monkeypatch.setattr("resolvers.feed.PAUSE", 0.01)
+    monkeypatch.setattr(context.store, "fetch", failing)
+    assert [change.mac for change in told(context, 1, lambda: create(context))] == [MAC]
+    assert not failures
