@@ -16,6 +16,7 @@ from netsessions.app import running_app
 from netsessions.commands import copy_command, db_commands, demo_command, prune_command, sweep_command
 from netsessions.import_command import import_command
 from netsessions.observe import configure_logging
+from netsessions.radius import radius_command
 from netsessions.settings import Settings, settings_options, token_for
 from netsessions.tokens import token_commands
 from schema import sdl
@@ -38,6 +39,7 @@ main.add_command(sweep_command)
 main.add_command(copy_command)
 main.add_command(db_commands)
 main.add_command(token_commands)
+main.add_command(radius_command)
 
 
 @main.command()

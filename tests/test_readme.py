@@ -44,8 +44,8 @@ def test_every_command_that_is_shown_works_and_answers_as_shown(tmp_path: Path) 
     """All endpoints and GraphQL, in the order of the README."""
     with running(tmp_path) as server:
         answers = [send(server, command) for command in curls() if "event-stream" not in command]
-    assert len(answers) == 10
-    assert [answer.status_code for answer in answers] == [200] * 10
+    assert len(answers) == 11
+    assert [answer.status_code for answer in answers] == [200] * 11
     assert all(answer.json().get("success", True) is True and "errors" not in answer.json() for answer in answers)
     [shown] = re.findall(r"```json\n(.*?)\n```", README, re.DOTALL)
     assert answers[1].text == shown
