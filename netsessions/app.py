@@ -21,6 +21,7 @@ from netsessions.identity import Asking, RequireToken
 from netsessions.observe import Metrics, Observe
 from netsessions.settings import Settings
 from netsessions.upkeep import kept_up
+from resolvers import tokens
 from resolvers.clock import Clock
 from resolvers.context import Context
 from rest_compat.door import rest_door
@@ -81,8 +82,11 @@ def build(context: Context, token: str, metrics: Metrics) -> Starlette:
     async def refused(_: Request, problem: Exception) -> Response:
         return rest_compat.errors.translated(problem)
 
+    async def reader(given: str) -> str | None:
+        return await tokens.name_of(context, given, "calendar")
+
     graphql = RequireToken(GraphQLDoor(context), token, schema.errors.unauthenticated)
-    identity = Middleware(RequireToken, token, rest_compat.errors.unauthenticated)
+    identity = Middleware(RequireToken, token, rest_compat.errors.unauthenticated, {"/sessions/calendar.ics": reader})
     app = Starlette(
         routes=[
             Route("/graphql", graphql),
@@ -97,7 +101,7 @@ def build(context: Context, token: str, metrics: Metrics) -> Starlette:
             Route("/graphiql", pages.graphiql),
         ],
         middleware=[Middleware(Observe, metrics)],
-        exception_handlers={HTTPException: refused},
+        exception_handlers={HTTPException: refused, StoreUnavailableError: refused},
     )
     # A client that follows a redirect repeats a POST as a GET, and may leave its token behind.
     app.router.redirect_slashes = False

@@ -16,7 +16,9 @@ from netsessions.app import running_app
 from netsessions.commands import copy_command, db_commands, demo_command, prune_command, sweep_command
 from netsessions.import_command import import_command
 from netsessions.observe import configure_logging
+from netsessions.radius import radius_command
 from netsessions.settings import Settings, settings_options, token_for
+from netsessions.tokens import token_commands
 from schema import sdl
 from storage.errors import StoreUnusableError
 from storage.migrations import migrate
@@ -36,6 +38,8 @@ main.add_command(prune_command)
 main.add_command(sweep_command)
 main.add_command(copy_command)
 main.add_command(db_commands)
+main.add_command(token_commands)
+main.add_command(radius_command)
 
 
 @main.command()
@@ -95,8 +99,7 @@ async def _serve(settings: Settings, token: str, listener: socket.socket) -> Non
 
 
 def _greet(settings: Settings) -> None:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{host}:{settings.graphql_port}"
+    address = settings.address(settings.host)
     click.echo(f"GraphiQL: {address}/graphiql\nREST:     {address}/docs\nGraphQL:  {address}/graphql")
 
 

@@ -1,47 +1,73 @@
-"""The caller's identity: only a request that carries the token reaches the door behind."""
+"""The caller's identity: only a request that carries a right token reaches the door behind."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from urllib.parse import parse_qsl
 
 import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from resolvers.context import acting
+from resolvers.context import OWN, acting
 from storage.marks import asking
 
 UNAUTHENTICATED = 4401  # the private WebSocket code that stands for 401
-OWN = "API_TOKEN"  # the name of the server's own token
+
+NameOf = Callable[[str], Awaitable[str | None]]  # what a token is called that may; None for one that may not
 
 
 class RequireToken:
     """Passes `Authorization: Bearer <token>`; anything else gets what `refuse` makes.
 
+    The paths in `also` are open to other tokens, too. Those may come as `?token=`: not everybody can send headers.
+
     A page in a browser can give a WebSocket no header: there, the first message may carry it instead, as
     `{"type": "connection_init", "payload": {"Authorization": "Bearer <token>"}}`.
     """
 
-    def __init__(self, app: ASGIApp, token: str, refuse: Callable[[], Response]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: str,
+        refuse: Callable[[], Response],
+        also: Mapping[str, NameOf] = MappingProxyType({}),
+    ) -> None:
         self._app = app
         self._token = token.encode()
         self._refuse = refuse
+        self._also = also
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
-        acting.set(OWN)
         if scope["type"] == "websocket" and not given:
+            acting.set(OWN)
             await self._app(scope, self._introduced(receive, send), send)
             return
         door: ASGIApp = self._app
-        # Of two it would be open which one another program on the way has checked.
-        if len(given) != 1 or not self._is_right(given[0]):
+        who = await self._who(scope, given)
+        if who is not None:
+            acting.set(who)
+        else:
             door = self._refuse()
         await door(scope, receive, send)
 
+    async def _who(self, scope: Scope, given: list[bytes]) -> str | None:
+        """Whose token a request carries that may have what it asks for; None for any other."""
+        name_of = self._also.get(scope["path"])
+        in_address = [] if name_of is None else _tokens_in(scope["query_string"])
+        # Of two it would be open which one another program on the way has checked.
+        if len(given) + len(in_address) != 1:
+            return None
+        if given and self._is_right(given[0]):
+            return OWN
+        token = in_address[0] if in_address else _bearer(given[0])
+        return None if name_of is None or token is None else await name_of(token.decode("utf-8", "replace"))
+
     def _is_right(self, given: bytes) -> bool:
-        scheme, _, token = given.strip(b" \t").partition(b" ")
+        token = _bearer(given)
         # Bytes, as text outside ASCII cannot be compared; in constant time, as the time would tell the token.
-        return scheme.lower() == b"bearer" and hmac.compare_digest(token.lstrip(b" "), self._token)
+        return token is not None and hmac.compare_digest(token, self._token)
 
     def _introduced(self, receive: Receive, send: Send) -> Receive:
         """A channel that ends unless the first message of the client carries the token."""
@@ -68,6 +94,16 @@ class RequireToken:
             return bool(told["type"] == "connection_init") and self._is_right(given.encode())
         except (ValueError, TypeError, KeyError, AttributeError):
             return False
+
+
+def _bearer(header: bytes) -> bytes | None:
+    scheme, _, token = header.strip(b" \t").partition(b" ")
+    return token.lstrip(b" ") if scheme.lower() == b"bearer" else None
+
+
+def _tokens_in(query: bytes) -> list[bytes]:
+    # Latin-1 takes whatever bytes were sent; what they were percent-encoded from is UTF-8.
+    return [value.encode() for name, value in parse_qsl(query.decode("latin-1")) if name == "token"]
 
 
 class Asking:

@@ -5,8 +5,9 @@ import re
 import secrets
 from collections.abc import Callable
 from functools import wraps
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
@@ -30,6 +31,28 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
         raise ValueError(f"{name[:100]!r} is not an IANA time zone such as Europe/Berlin") from None
+
+
+class Client(NamedTuple):
+    """A network access server, or a network of them, and the secret that it shares with us."""
+
+    network: IPv4Network | IPv6Network
+    secret: bytes
+
+
+def clients_of(text: str) -> list[Client]:
+    """ADDRESS[/PREFIX]=SECRET and more of them with blanks between; the narrowest first. Raises ValueError."""
+    found = []
+    for n, one in enumerate(text.split(), 1):
+        address, _, secret = one.partition("=")
+        try:
+            network = ip_network(address)
+        except ValueError:
+            network = None
+        if network is None or not secret:
+            raise ValueError(f"must be ADDRESS[/PREFIX]=SECRET, several with blanks between; number {n} is not")
+        found.append(Client(network, secret.encode()))
+    return sorted(found, key=lambda client: -client.network.prefixlen)
 
 
 class Settings(BaseSettings):
@@ -58,6 +81,13 @@ class Settings(BaseSettings):
         description="After how long without a heartbeat the server ends a session at its last one, as in '10 minutes'; "
         "without it never. Sessions that no heartbeat ever told of are left alone.",
     )
+    radius_clients: SecretStr | None = Field(
+        None,
+        description="Network access servers and their shared secrets, as ADDRESS[/PREFIX]=SECRET, several with blanks "
+        "between; the narrowest that fits counts. As a flag it is visible to everyone who can list processes.",
+    )
+    radius_host: str = Field("127.0.0.1", min_length=1, description="Address to hear RADIUS Accounting on.")
+    radius_port: int = Field(1813, ge=1, le=65535, description="UDP port to hear RADIUS Accounting on.")
     timezone: str = Field("UTC", description="IANA name of the zone of times without an offset, as in Europe/Berlin.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severity that is logged: debug, info, warning or error."
@@ -71,6 +101,13 @@ class Settings(BaseSettings):
         if not _TOKEN.fullmatch(token.get_secret_value()):
             raise ValueError("must be at least 8 visible ASCII characters without blanks")
         return token
+
+    @field_validator("radius_clients")
+    @classmethod
+    def _clients(cls, clients: SecretStr | None) -> SecretStr | None:
+        if clients is not None:
+            clients_of(clients.get_secret_value())
+        return clients
 
     @field_validator("database_url")
     @classmethod
@@ -131,6 +168,15 @@ class Settings(BaseSettings):
     def data_folder(self) -> Path:
         """Where the server keeps files of its own: beside the database, if that is a file."""
         return self.database_path.absolute().parent if self.database_path else user_data_path("netsessions")
+
+    def address(self, host: str) -> str:
+        """Where the server is reached under a name or address of its machine."""
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.graphql_port}"
+
+    @property
+    def clients(self) -> list[Client]:
+        """Who may report by RADIUS, the narrowest network first."""
+        return [] if self.radius_clients is None else clients_of(self.radius_clients.get_secret_value())
 
     @property
     def zone(self) -> ZoneInfo:

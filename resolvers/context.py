@@ -10,10 +10,12 @@ from resolvers.clock import Clock
 from resolvers.feed import Feed
 from storage.store import Parameters, Store
 
+OWN = "API_TOKEN"  # the name of the server's own token
+
 # Whose token, or which command, makes the changes: set by the program around a request.
 acting: ContextVar[str] = ContextVar("acting", default="netsessions")
 
-SWEEPS = 2  # over a store's sessions that are held in memory at once, a million each; others wait
+SWEEPS = 2  # over a store's sessions that are held in memory at once, half a million each; others wait
 
 
 def _nobody(_: int) -> None:

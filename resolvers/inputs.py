@@ -6,7 +6,7 @@ read times by the clock that is handed over as validation context.
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,7 @@ from storage.tables import MISSING
 MAX_PAGE = 10_000
 MAX_CREATED = 10_000
 KEY_LENGTH = 200
+TOKEN_NAME_LENGTH = 100
 
 
 def _clock(info: ValidationInfo) -> Clock:
@@ -244,6 +245,16 @@ class CalendarQuery(Input):
     mac: Mac | None = Field(default=None, description="Only this device.")
 
 
+class FeedQuery(Input):
+    """Which part of the calendar others subscribe to."""
+
+    mac: Mac | None = Field(default=None, description="Only this device.")
+    period: Span = Field(default_factory=lambda: parse_period("30 days"), description="How far to reach back from now.")
+    token: str | None = Field(
+        default=None, description="A token made for calendars, from those who cannot send it as a header."
+    )
+
+
 class CalendarDays(CalendarQuery):
     """The same, in whole days."""
 
@@ -324,6 +335,25 @@ class SessionFilter(Input):
     end_date: Day | None = None
     overlaps: TimeRange | None = None
     search: Annotated[str, _text(NAME_LENGTH)] | None = None
+
+
+Scope = Literal["calendar"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+
+def _token_name(value: object) -> str:
+    text = parse_text(value, TOKEN_NAME_LENGTH)
+    # Without blanks: in the journal and in the list it stands among other words.
+    if not text.isprintable() or not text or " " in text:
+        raise ValueError(f"{shown(text)} is not a name of a token; write it in visible characters without blanks")
+    return text
+
+
+class NewToken(Input):
+    """A token to be made."""
+
+    name: Annotated[str, BeforeValidator(_token_name)]
+    scope: Annotated[Scope, *one_of(*SCOPES)]
 
 
 class Watch(Input):

@@ -19,7 +19,7 @@ from storage.sessions import count
 from storage.tables import HOUR
 
 MOST_BUCKETS = 10_000
-MOST_SESSIONS = 2**20  # that are held at once, some 200 bytes each, unless a single bucket has more
+MOST_AT_ONCE = 2**19  # sessions in one sweep, some 200 bytes each, unless a single bucket has more
 # Of all sessions, the part from which on reading the whole table takes less than to seek them.
 SCANNED = 1 / 8
 LARGEST = 2**62
@@ -48,11 +48,11 @@ class _Asked(NamedTuple):
     last: int
     devices: int  # that the store has
 
-    def of_most(self, since: int, until: int) -> bool:
-        """Whether so much of the store is asked for that it is better read from end to end."""
+    def share(self, since: int, until: int) -> float:
+        """What part of the store a window asks for, about."""
         part = 1.0 if self.macs is None else len(self.macs) / max(self.devices, 1)
         inside = min(until, self.last + 1) - max(since, self.first)
-        return part * inside > SCANNED * (self.last + 1 - self.first)
+        return min(part * max(inside, 0) / (self.last + 1 - self.first), 1.0)
 
 
 async def presence(context: Context, query: PresenceQuery) -> list[Bucket]:
@@ -76,15 +76,18 @@ async def presence(context: Context, query: PresenceQuery) -> list[Bucket]:
 
 
 async def _read(asked: _Asked, edges: list[int]) -> list[Bucket]:
-    """The buckets between the edges: half of them at a time where all have more sessions than may be held."""
+    """The buckets between the edges: of many sessions, each half by itself."""
     since, until = edges[0], edges[-1]
     store, macs, parameters = asked.context.store, asked.macs, asked.parameters | ask.window(since, until)
     whose: ask.Whose = None if macs is None else "mac" if len(macs) == 1 else "macs"
-    scan = asked.of_most(since, until)
+    share = asked.share(since, until)
+    scan = share > SCANNED
     ((most,),) = await store.fetch(count(frozenset()) if scan else ask.count(whose), parameters)
-    if most > MOST_SESSIONS and len(edges) > 2:
+    if most * (share if scan else 1) > MOST_AT_ONCE and len(edges) > 2:
+        # The halves are read and swept beside each other, on as many processors as there are.
         middle = len(edges) // 2
-        return await _read(asked, edges[: middle + 1]) + await _read(asked, edges[middle:])
+        first, second = await asyncio.gather(_read(asked, edges[: middle + 1]), _read(asked, edges[middle:]))
+        return first + second
     async with asked.context.sweeps:
         found = await store.fetch(ask.scanned() if scan else ask.sought(whose), parameters)
         return await asyncio.to_thread(_measured, found, macs if scan else None, edges)

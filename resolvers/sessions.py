@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from resolvers.clock import Clock, Period, Window
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError
-from resolvers.inputs import CalendarQuery, DeviceQuery, ListQuery, NewSession, Page, SessionFilter
+from resolvers.inputs import CalendarQuery, DeviceQuery, FeedQuery, ListQuery, NewSession, Page, SessionFilter
 from resolvers.paging import Slice, cursor, cut, parse_cursor
 from storage import changes, journal
 from storage import sessions as ask
@@ -299,6 +299,14 @@ def latest(context: Context, period: Period) -> Window:
         return context.clock.last(period)
     except ValueError as problem:
         raise InvalidInputError("period", str(problem)) from None
+
+
+async def feed(context: Context, query: FeedQuery) -> AsyncIterator[list[SpannedRow]]:
+    """Every session that overlaps the period, with the ends to draw and its device's name, in chunks."""
+    since, until = latest(context, query.period)
+    parameters = {"since": since, "until": until, "now": context.clock.now(), "mac": query.mac}
+    async for rows in context.store.stream(ask.drawn(one_device=query.mac is not None, named=True), parameters):
+        yield [SpannedRow.of(row) for row in rows]
 
 
 def of_device(context: Context, query: DeviceQuery) -> Plan:

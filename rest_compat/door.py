@@ -11,19 +11,20 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from resolvers import answers, events, live, sessions
+from resolvers import answers, devices, events, live, sessions
 from resolvers.context import Context
 from resolvers.inputs import (
     CalendarQuery,
     DeviceQuery,
     ExportQuery,
+    FeedQuery,
     ListQuery,
     NewSession,
     OneDevice,
     StartReport,
     StopReport,
 )
-from rest_compat import requests, rows
+from rest_compat import ical, requests, rows
 from rest_compat.errors import translated
 from rest_compat.exports import FORMS
 from storage.store import Change, Transaction
@@ -46,6 +47,7 @@ def rest_door(context: Context) -> ASGIApp:
         "/list": (listing, "GET"),
         "/export": (export, "GET"),
         "/calendar": (calendar, "GET"),
+        "/calendar.ics": (feed, "GET"),
         "/session-events": (session_events, "GET"),
     }
     device: tuple[Endpoint, str] = (of_device, "GET")
@@ -139,6 +141,14 @@ async def calendar(context: Context, request: Request) -> Response:
     query = requests.query(CalendarQuery, request, context.clock)
     found = sessions.calendar(context, query)
     return await _listed("sessions", found, lambda row: rows.calendar(row, context.clock))
+
+
+async def feed(context: Context, request: Request) -> Response:
+    """GET /calendar.ics."""
+    query = requests.query(FeedQuery, request, context.clock)
+    known = await devices.get_many(context, [query.mac]) if query.mac else {}
+    name = next((device.name for device in known.values()), None)
+    return await ical.answer(request, ical.title(query.mac, name), sessions.feed(context, query), context.clock)
 
 
 async def of_device(context: Context, request: Request) -> Response:

@@ -9,6 +9,7 @@ from resolvers.inputs import (
     CalendarQuery,
     DeviceQuery,
     ExportQuery,
+    FeedQuery,
     Input,
     ListQuery,
     NewSession,
@@ -16,6 +17,7 @@ from resolvers.inputs import (
     StartReport,
     StopReport,
 )
+from rest_compat import ical
 from rest_compat.exports import FORMS
 from rest_compat.requests import TableQuery
 from storage.sources.exported import COLUMNS
@@ -35,6 +37,7 @@ ERRORS = {
 }
 OF_A_BODY = (413, 415)
 MAYBE = ("connected_at", "disconnected_at", "disconnection_event")  # null in an exported session without such an end
+BY_QUERY = "token"  # the parameter that carries one
 BODIES = (NewSession, StartReport, StopReport, OneDevice)
 AGAIN: Schema = {
     "name": FIELD,
@@ -69,6 +72,7 @@ def document() -> Schema:
             "/sessions/calendar": {
                 "get": _operation("calendar", "Sessions as calendar entries", "Calendar", query=CalendarQuery)
             },
+            "/sessions/calendar.ics": {"get": _feed()},
             "/sessions/session-events": {
                 "get": _operation("sessionEvents", "Events, or sessions, of a period", "Events", query=TableQuery)
             },
@@ -77,7 +81,15 @@ def document() -> Schema:
             },
         },
         "components": {
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                BY_QUERY: {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": BY_QUERY,
+                    "description": FeedQuery.model_fields[BY_QUERY].description,
+                },
+            },
             "schemas": {
                 **{model.__name__: model.model_json_schema() for model in BODIES},
                 **_answers(),
@@ -132,6 +144,18 @@ def _files() -> Schema:
         "UTC. Texts stand as they were stored: have a spreadsheet read them as text, never as formulas."
     )
     return {"description": description, "content": content, "headers": {"Content-Disposition": {"schema": TEXT}}}
+
+
+def _feed() -> Schema:
+    """The one answer that is not JSON, and may be asked for without a header."""
+    operation = _operation("calendarFeed", "A calendar to subscribe to, RFC 5545", "Failure", query=FeedQuery)
+    operation["parameters"] = [p for p in operation["parameters"] if p["name"] != BY_QUERY]
+    operation["responses"] |= {
+        "200": {"description": "Done.", "content": {ical.MEDIA_TYPE: {"schema": TEXT}}},
+        "304": {"description": "The calendar is as it was at the ETag that was sent as If-None-Match."},
+    }
+    operation["security"] = [{"bearer": []}, {BY_QUERY: []}]
+    return operation
 
 
 def _headers(status: int) -> Schema:

@@ -31,7 +31,7 @@ from storage.clauses import (
     united,
 )
 from storage.json import SHAPES, Selection, as_json
-from storage.tables import CLASSES, HOUR, LONGER, NO_END, NO_START, OPEN, SESSIONS, SPANS, session
+from storage.tables import CLASSES, DEVICES, HOUR, LONGER, NO_END, NO_START, OPEN, SESSIONS, SPANS, device, session
 
 Condition = Literal[
     "mac", "macs", "ips", "states", "started_since", "ended_until", "overlapping", "search", "search_unicode"
@@ -57,11 +57,12 @@ class SessionRow(NamedTuple):
 
 
 class SpannedRow(NamedTuple):
-    """A session and the two instants between which a calendar draws it."""
+    """A session, the two instants between which a calendar draws it, and its device's name, if asked for."""
 
     session: SessionRow
     drawn_from: int
     drawn_until: int
+    name: str | None = None
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> Self:
@@ -255,19 +256,19 @@ def _next_start(mac: ColumnElement[str]) -> ColumnElement[int | None]:
 
 
 @cache
-def drawn(*, one_device: bool) -> Select[Any]:
+def drawn(*, one_device: bool, named: bool = False) -> Select[Any]:
     """Sessions whose drawing overlaps the window, with the ends that a calendar draws; in order of time.
 
     An end never seen is estimated: a start from the same device's previous end, an end from its next start, an hour
-    away at most.
+    away at most. Where `named`, the device's name is the last column.
     """
     # Named by its value where it is known: what shards the table by MAC can then ask one shard.
-    device = text("mac") if one_device else session.mac
+    mac = text("mac") if one_device else session.mac
     now = number("now")
     at: ColumnElement[Any] = session.starts_at
     ends: dict[int, tuple[Any, Any]] = {
-        NO_START: (func.coalesce(_previous_end(device), at - constant(HOUR)), at),
-        NO_END: (at, func.coalesce(_next_start(device), at + constant(HOUR))),
+        NO_START: (func.coalesce(_previous_end(mac), at - constant(HOUR)), at),
+        NO_END: (at, func.coalesce(_next_start(mac), at + constant(HOUR))),
         OPEN: (at, case((at > now, at), else_=now)),
     }
 
@@ -280,4 +281,10 @@ def drawn(*, one_device: bool) -> Select[Any]:
     row = united([branch(n) for n in CLASSES]).subquery().c
     since, until = number("since"), number("until")
     inside = and_(row.drawn_from < until, or_(row.drawn_until > since, row.drawn_from >= since))
-    return select(*row).where(inside).order_by(row.drawn_from, row.id)
+    found = select(*row).where(inside).order_by(row.drawn_from, row.id)
+    if not named:
+        return found
+    named_so = device.mac == row.mac
+    if one_device:
+        named_so = and_(named_so, device.mac == text("mac"))
+    return found.add_columns(device.name).join(DEVICES, named_so, isouter=True)

@@ -191,4 +191,4 @@ SESSIONS, DEVICES = SQLModel.metadata.tables["session"], SQLModel.metadata.table
 CHANGES, ANSWERS = SQLModel.metadata.tables["change"], SQLModel.metadata.tables["answer"]
 TOKENS, ACCOUNTING = SQLModel.metadata.tables["token"], SQLModel.metadata.tables["accounting"]
 session, device = SESSIONS.c, DEVICES.c
-change, answer = CHANGES.c, ANSWERS.c
+change, answer, token = CHANGES.c, ANSWERS.c, TOKENS.c

@@ -4,11 +4,11 @@ import random
 import socket
 
 
-def free_port() -> int:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port that nobody listens on, below those that the system hands out to clients meanwhile."""
     while True:
         port = random.randrange(20_300, 32_000)
-        with socket.socket() as listener:
+        with socket.socket(type=kind) as listener:
             try:
                 listener.bind(("127.0.0.1", port))
             except OSError:

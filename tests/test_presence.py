@@ -270,7 +270,7 @@ def read_so(scanned: float, most: int) -> Iterator[None]:
     """From which part on the table is scanned, and how many sessions are read at once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(presence, "SCANNED", scanned)
-        patch.setattr(presence, "MOST_SESSIONS", most)
+        patch.setattr(presence, "MOST_AT_ONCE", most)
         yield
 
 
@@ -345,7 +345,7 @@ def test_every_bucket_holds_what_counting_by_the_minute_finds(
         context = Context(store, Clock(ZoneInfo(zone), time=lambda: origin + now * MINUTE))
         given = {"start": str(start), "end": str(start + timedelta(days=length - 1)), "bucket": bucket, "macs": macs}
         query = inputs.read(inputs.PresenceQuery, given, context.clock)
-        for scanned, most in ((presence.SCANNED, presence.MOST_SESSIONS), (ALWAYS, 1000), (ALWAYS, 1), (NEVER, 2)):
+        for scanned, most in ((presence.SCANNED, presence.MOST_AT_ONCE), (ALWAYS, 1000), (ALWAYS, 1), (NEVER, 2)):
             with read_so(scanned, most):
                 assert await presence.presence(context, query) == expected
         for found in expected[:2] if macs is None else []:

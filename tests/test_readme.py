@@ -44,8 +44,8 @@ def test_every_command_that_is_shown_works_and_answers_as_shown(tmp_path: Path) 
     """All endpoints and GraphQL, in the order of the README."""
     with running(tmp_path) as server:
         answers = [send(server, command) for command in curls() if "event-stream" not in command]
-    assert len(answers) == 10
-    assert [answer.status_code for answer in answers] == [200] * 10
+    assert len(answers) == 11
+    assert [answer.status_code for answer in answers] == [200] * 11
     assert all(answer.json().get("success", True) is True and "errors" not in answer.json() for answer in answers)
     [shown] = re.findall(r"```json\n(.*?)\n```", README, re.DOTALL)
     assert answers[1].text == shown
@@ -96,12 +96,13 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_the_commands_that_are_shown_have_the_options_that_are_shown() -> None:
     """Whatever stands in a shell block."""
     shown = re.findall(
-        r"netsessions ((?:import|demo|serve|prune|copy|db).*)", "".join(re.findall(r"```sh\n.*?```", README, re.S))
+        r"netsessions ((?:import|demo|serve|prune|copy|db|token).*)",
+        "".join(re.findall(r"```sh\n.*?```", README, re.S)),
     )
     assert len(shown) >= 9
     for line in shown:
         words = shlex.split(line)
-        depth = 2 if words[0] == "db" else 1
+        depth = 2 if words[0] in ("db", "token") else 1
         answer = CliRunner().invoke(main, [*words[:depth], "--help"])
         assert answer.exit_code == 0, line
         assert all(word in answer.output for word in words if word.startswith("--")), line

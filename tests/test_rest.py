@@ -579,6 +579,7 @@ def test_the_description_covers_the_door() -> None:
         "/sessions/list": ["get"],
         "/sessions/export": ["get"],
         "/sessions/calendar": ["get"],
+        "/sessions/calendar.ics": ["get"],
         "/sessions/session-events": ["get"],
         "/sessions/{mac}": ["get"],
     }

@@ -100,6 +100,7 @@ def test_the_pages_open_without_a_token(server_once: Server) -> None:
         "/sessions/list",
         "/sessions/export",
         "/sessions/calendar",
+        "/sessions/calendar.ics",
         "/sessions/{mac}",
         "/sessions/session-events",
     }
