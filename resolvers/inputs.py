@@ -22,11 +22,12 @@ from pydantic import (
 from resolvers.clock import Clock, Period, parse_period
 from resolvers.errors import FieldError, InvalidInputError, invalid_input, shown
 from resolvers.values import EVENT_TYPE_LENGTH, INFO_LENGTH, NAME_LENGTH, parse_ip, parse_mac, parse_text
-from storage.tables import MISSING
+from storage.tables import MISSING, SECOND
 
 MAX_PAGE = 10_000
 MAX_CREATED = 10_000
 KEY_LENGTH = 200
+AHEAD = 5 * 60 * SECOND  # of the server's clock, as far as another may be
 TOKEN_NAME_LENGTH = 100
 
 
@@ -174,12 +175,26 @@ def _reported(default: str) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
+def _happened(value: object, info: ValidationInfo) -> int:
+    """An instant that has come; a little may lie between two clocks."""
+    clock = _clock(info)
+    at = clock.parse(value)
+    if at > clock.now() + AHEAD:
+        raise ValueError(
+            f"{shown(value)} has not come yet; without an offset it is wall-clock time of {clock.zone.key}"
+        )
+    return at
+
+
+Happened = Annotated[int, BeforeValidator(_happened), _schema("2025-08-01T10:00:00", format="date-time")]
+
+
 class StartReport(Input):
     """A device that connects, as it is reported when it happens."""
 
     mac: Mac = Field(description="The device's MAC address, in any common notation.")
     ip: Ip = Field(description="The device's IPv4 or IPv6 address.")
-    at: Instant | None = Field(default=None, description="When; now unless told.")
+    at: Happened | None = Field(default=None, description="When; now unless told.")
     event_type: Annotated[str, _reported("Connected")] = Field(default="Connected")
     info: Annotated[str, _text(INFO_LENGTH, "")] = Field(default="", description="Free text.")
 
@@ -189,7 +204,7 @@ class StopReport(Input):
 
     mac: Mac = Field(description="The device's MAC address, in any common notation.")
     ip: Ip | None = Field(default=None, description="Its address; needed where no session of it is known.")
-    at: Instant | None = Field(default=None, description="When; now unless told.")
+    at: Happened | None = Field(default=None, description="When; now unless told.")
     event_type: Annotated[str, _reported("Disconnected")] = Field(default="Disconnected")
 
 
@@ -203,13 +218,13 @@ class Seen(Input):
 class SeenAt(Input):
     """When devices were there."""
 
-    at: Instant | None = None
+    at: Happened | None = None
 
 
 class EndAt(Input):
     """When a session ended, and how."""
 
-    at: Instant | None = None
+    at: Happened | None = None
     event_type: Annotated[str, _reported("Disconnected")] = "Disconnected"
 
 

@@ -82,7 +82,7 @@ STORIES = {
     "start 10:00, start 11:00, stop 12:00": "10:00-12:00",
     # The connection was missed.
     "stop 12:00": "?-12:00",
-    "start 10:00, stop 12:00, stop 13:00": "10:00-12:00 ?-13:00",
+    "start 09:00, stop 11:00, stop 12:00": "09:00-11:00 ?-12:00",
     # Overtaken by the end, by a later start, by a whole session.
     "stop 12:00, start 10:00": "10:00-12:00",
     "start 11:00, start 10:00": "10:00-? 11:00-",
@@ -212,6 +212,8 @@ def test_a_stop_without_a_connection_says_so_at_both_doors(ask: Ask, client: Tes
         ("start", {"mac": "x"}, "mac"),
         ("start", {"ip": None}, "ip"),
         ("start", {"at": "soon"}, "at"),
+        ("start", {"at": "2025-08-20T12:05:01Z"}, "at"),  # it is 12:00
+        ("stop", {"at": "2031-01-01T00:00:00Z"}, "at"),
         ("start", {"event_type": "<missing event>"}, "event_type"),
         ("start", {"event_type": " "}, "event_type"),
         ("start", {"start_time": "2025-08-20T10:00:00"}, "start_time"),
@@ -273,6 +275,7 @@ def test_a_heartbeat_opens_what_is_new_and_remembers_when_each_was_seen(ask: Ask
         ([{"mac": MAC, "ip": "10.0.0.1"}, {"mac": "x", "ip": "10.0.0.1"}], None, "devices.1.mac: 'x' is not a MAC"),
         ([{"mac": MAC, "ip": "x"}], None, "devices.0.ip: 'x' is not an IP"),
         ([{"mac": MAC, "ip": "10.0.0.1"}], "now", "at: 'now' is not a time"),
+        ([{"mac": MAC, "ip": "10.0.0.1"}], "2025-08-20T12:05:01Z", "at: '2025-08-20T12:05:01Z' has not come yet"),
         ([{"mac": MAC, "ip": "10.0.0.1"}] * 10_001, None, "devices: has 10001 members; at most 10000"),
     ],
 )

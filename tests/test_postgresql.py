@@ -15,7 +15,8 @@ from storage import changes, events, sessions
 from storage.errors import OutcomeUnknownError, StoreUnavailableError, StoreUnusableError
 from storage.migrations import migrate
 from storage.opening import open_store
-from storage.postgresql import BULK, SETTINGS, compiled
+from storage.postgresql.pools import SETTINGS
+from storage.postgresql.transaction import BULK, compiled
 from storage.store import Transaction
 from tests.conftest import TOLD, client_of, new_database, run, sql
 from tests.test_upkeep import ids, stay
@@ -125,8 +126,8 @@ def test_a_failing_session_fails_alone(context: Context, url: str) -> None:
 
 def test_without_a_free_connection_it_is_503(context: Context, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At both doors, with the time after which to try again; and none of it stays when there is one again."""
-    monkeypatch.setattr("storage.postgresql.WAIT", 0.1)
-    monkeypatch.setattr("storage.postgresql.PATIENCE", 0.2)
+    monkeypatch.setattr("storage.postgresql.store.WAIT", 0.1)
+    monkeypatch.setattr("storage.postgresql.store.PATIENCE", 0.2)
     pool: Any = context.store._primary  # type: ignore[attr-defined]
 
     async def take_all() -> list[Any]:
@@ -166,7 +167,7 @@ def test_a_server_that_is_not_there_is_one_sentence(wrong: str) -> None:
 
 def test_what_cannot_be_reached_for_long_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that went away: the error that the doors answer as 503."""
-    monkeypatch.setattr("storage.postgresql.PATIENCE", 0.2)
+    monkeypatch.setattr("storage.postgresql.store.PATIENCE", 0.2)
 
     async def main() -> None:
         store = await open_store("postgresql://postgres@127.0.0.1:1/x")
