@@ -12,8 +12,8 @@ from netsessions.commands import period, with_store
 from netsessions.settings import Settings, settings_options, zone_of
 from resolvers.clock import Period
 from resolvers.context import Context
-from resolvers.importing import import_file
-from resolvers.reports import Refusals, Report
+from resolvers.imports.importer import import_file
+from resolvers.imports.reports import Refusals, Report
 from storage.sources.recognition import FORMATS, LEASES, Format
 
 

@@ -18,9 +18,9 @@ from netsessions.import_command import import_command
 from resolvers import sessions
 from resolvers.clock import Clock, parse_period
 from resolvers.context import Context
-from resolvers.importing import import_file
+from resolvers.imports.importer import import_file
+from resolvers.imports.reports import Report
 from resolvers.inputs import NewSession, read
-from resolvers.reports import Report
 from rest_compat.door import rest_door
 from storage.opening import open_store
 from storage.sources.files import LONGEST, SourceError

@@ -21,9 +21,9 @@ from netsessions.import_command import import_command
 from resolvers.clock import Clock, utc
 from resolvers.context import Context
 from resolvers.demo import NotEmptyError, make_demo
-from resolvers.foreign import _instant, _usual
-from resolvers.importing import import_file
-from resolvers.reports import Report
+from resolvers.imports.foreign import _instant, _usual
+from resolvers.imports.importer import import_file
+from resolvers.imports.reports import Report
 from storage.migrations import migrate
 from storage.opening import open_store
 from storage.sources.files import SourceError
@@ -493,9 +493,9 @@ def test_what_is_stored_in_batches_is_what_one_row_after_the_other_gives(
         store = run_(open_store(url))
         context = Context(store, Clock(ZoneInfo("Europe/Berlin"), time=lambda: at(NOW)))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("resolvers.storing.STEP", step)
+            patch.setattr("resolvers.imports.storing.STEP", step)
             if name == "each":
-                patch.setattr("resolvers.storing._Seen.add", lambda *_: True)
+                patch.setattr("resolvers.imports.storing._Seen.add", lambda *_: True)
             reports = [take(context, first), take(context, second)]
         run_(store.close())
         held, devices = sql(url, "SELECT * FROM session"), device_rows(url)

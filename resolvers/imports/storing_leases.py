@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from resolvers.clock import Clock, Period
-from resolvers.leases import Device, Leases, Span
-from resolvers.reports import Report
-from resolvers.storing import Storing
+from resolvers.imports.leases import Device, Leases, Span
+from resolvers.imports.reports import Report
+from resolvers.imports.storing import Storing
 from storage import stays
 from storage.sources.records import Lease, SourceDevice
 from storage.stays import HeldRow

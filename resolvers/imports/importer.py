@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 from resolvers.clock import Period
 from resolvers.context import Context
-from resolvers.foreign import UTC_ZONE
-from resolvers.reports import RefusedError, Report
-from resolvers.storing import STEP, Storing, StoringRows
-from resolvers.storing_exports import StoringExports
-from resolvers.storing_leases import StoringLeases
+from resolvers.imports.foreign import UTC_ZONE
+from resolvers.imports.reports import RefusedError, Report
+from resolvers.imports.storing import STEP, Storing, StoringRows
+from resolvers.imports.storing_exports import StoringExports
+from resolvers.imports.storing_leases import StoringLeases
 from storage.sources.recognition import EXPORTED, LEASES, Format, Source, opened
 from storage.sources.records import Refused
 from storage.store import Transaction

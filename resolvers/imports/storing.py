@@ -10,8 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from resolvers.clock import Clock
-from resolvers.foreign import device_mac, device_name, parameters
-from resolvers.reports import RefusedError, Report
+from resolvers.imports.foreign import device_mac, device_name, parameters
+from resolvers.imports.reports import RefusedError, Report
 from resolvers.sessions import new_ids
 from storage import changes, stays
 from storage.devices import named

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from resolvers.clock import FIRST, LAST, Clock, Period, instant
-from resolvers.foreign import device_ip, device_mac
-from resolvers.reports import RefusedError
+from resolvers.imports.foreign import device_ip, device_mac
+from resolvers.imports.reports import RefusedError
 from storage.sources.records import Lease
 from storage.tables import MISSING
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from resolvers.clock import Clock, instant, utc
-from resolvers.reports import RefusedError
+from resolvers.imports.reports import RefusedError
 from resolvers.values import EVENT_TYPE_LENGTH, INFO_LENGTH, NAME_LENGTH, parse_ip, parse_mac, parse_text
 from storage.sources.records import SourceSession, Value
 from storage.tables import MISSING

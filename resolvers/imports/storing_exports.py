@@ -1,10 +1,10 @@
 """Storing exported sessions so that they can be exported again as they were: each as often, and in the same order."""
 
 from resolvers.clock import Clock
-from resolvers.foreign import UTC_ZONE, parameters
-from resolvers.reports import Report
+from resolvers.imports.foreign import UTC_ZONE, parameters
+from resolvers.imports.reports import Report
+from resolvers.imports.storing import Given, Storing
 from resolvers.sessions import new_ids
-from resolvers.storing import Given, Storing
 from storage import stays
 from storage.sources.records import SourceSession
 from storage.stays import HeldRow
