@@ -12,11 +12,11 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.types import ASGIApp
 
 import rest_compat.errors
 import schema.errors
 from netsessions import pages
+from netsessions.ending import Ending
 from netsessions.identity import Asking, RequireToken
 from netsessions.observe import Metrics, Observe
 from netsessions.settings import Settings
@@ -38,7 +38,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("netsessions")
 
 
 @asynccontextmanager
-async def running_app(settings: Settings, token: str, marks: Marks | None = None) -> AsyncIterator[ASGIApp]:
+async def running_app(settings: Settings, token: str, marks: Marks | None = None) -> AsyncIterator[Ending]:
     """The app over an open store of a migrated database, which is closed with it; raises `StoreUnusableError` and OSError.
 
     Not a lifespan: the doors are made of an open store, and a store that cannot be opened is the operator's to hear of in
@@ -50,7 +50,7 @@ async def running_app(settings: Settings, token: str, marks: Marks | None = None
         context = Context(store, Clock(settings.zone), metrics.written.inc)
         app = build(context, token, metrics)
         async with kept_up(context, settings.unseen_for):
-            yield Asking(app) if settings.database_read_url else app
+            yield Ending(Asking(app) if settings.database_read_url else app, context.feed.close)
         await context.feed.close()
     finally:
         await store.close()

@@ -89,7 +89,7 @@ async def _serve(settings: Settings, token: str, listener: socket.socket) -> Non
             log_config=None,
             access_log=False,
             server_header=False,
-            lifespan="off",
+            lifespan="on",
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         # What is there by now stays: the collector need not look through it again and again.

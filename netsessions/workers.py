@@ -15,10 +15,11 @@ from socket import socket
 from tempfile import TemporaryDirectory
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
 from netsessions.app import running_app
+from netsessions.ending import Ending
 from netsessions.observe import configure_logging
 from netsessions.settings import Settings
 from storage.errors import StoreUnusableError
@@ -32,7 +33,7 @@ class Worker:
         self._settings = settings
         self._token = token
         self._folder = folder
-        self._app: ASGIApp | None = None
+        self._app: Ending | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -44,6 +45,7 @@ class Worker:
         try:
             with Marks.claimed(self._folder / "marks", self._settings.workers) as marks:
                 async with running_app(self._settings, self._token, marks) as self._app:
+                    self._app.listen()
                     gc.collect()
                     gc.freeze()
                     await send({"type": "lifespan.startup.complete"})

@@ -39,7 +39,7 @@ class Feed:
     async def watch(self, macs: Collection[str] | None, after: str | None) -> AsyncGenerator[ChangeRow, None]:
         """Changes of some devices or of all, as they are committed: from now on, or after a cursor.
 
-        Raises InvalidInputError for what is no cursor or too old a one, TooSlowError.
+        Ends when the feed is closed. Raises InvalidInputError for what is no cursor or too old a one, TooSlowError.
         """
         seq = None if after is None else self._parsed(after)
         reading = self._reading = self._reading or _Reading(self._store)
@@ -54,7 +54,8 @@ class Feed:
             async for change in reading.changes.follow(place):
                 if macs is None or change.mac in macs:
                     yield change
-            raise StoreUnavailableError("the journal cannot be read any more")
+            if not reading.closed:
+                raise StoreUnavailableError("the journal cannot be read any more")
         finally:
             reading.watchers -= 1
             if not reading.watchers:
@@ -72,6 +73,7 @@ class Feed:
         """Lets go of whoever watches."""
         if self._reading is not None:
             await self._reading.close()
+            self._reading = None
 
 
 class _Reading:
@@ -84,6 +86,7 @@ class _Reading:
         self.last = 0  # the number of the last change that was told
         self.begun = asyncio.Event()
         self.watchers = 0
+        self.closed = False
 
     async def earlier(self, seq: int, upto: int) -> AsyncGenerator[ChangeRow, None]:
         """The changes after one number up to another."""
@@ -112,7 +115,8 @@ class _Reading:
             self.changes.end()
 
     async def close(self) -> None:
-        """Stops reading."""
+        """Stops reading; those who watch come to their end."""
+        self.closed = True
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task

@@ -18,7 +18,7 @@ from storage import changes
 from storage import live as ask
 from storage import sessions as known
 from storage.sessions import WIDTH, SessionRow
-from storage.store import Change, Parameters, Transaction, created
+from storage.store import CREATED, Change, Parameters, Transaction, created
 from storage.tables import COMPLETE, MISSING, MISSING_CONNECTION, MISSING_DISCONNECTION
 
 LAST_ID = 2**63 - 1
@@ -178,12 +178,18 @@ async def _ended(device: Device, row: SessionRow, at: int, ending: Parameters) -
 
 async def start(context: Context, report: StartReport) -> Reported:
     """Carries out `started`, and returns when it is durable."""
-    return await context.store.write(starting(context, report))
+    return await _carried_out(context, starting(context, report))
 
 
 async def stop(context: Context, report: StopReport) -> Reported:
     """Carries out `stopped`, and returns when it is durable. Raises InvalidInputError."""
-    return await context.store.write(stopping(context, report))
+    return await _carried_out(context, stopping(context, report))
+
+
+async def _carried_out(context: Context, change: Change[Reported]) -> Reported:
+    done = await context.store.write(change)
+    context.on_written(done.new)
+    return done
 
 
 def starting(context: Context, report: StartReport) -> Change[Reported]:
@@ -207,6 +213,6 @@ def _held(
         # Not before: of reports that come together, any may be the first to be carried out.
         done = await work(device, await device.now() if report.at is None else report.at)
         await transaction.note(device.noted)
-        return done
+        return done._replace(new=sum(each["kind"] == CREATED for each in device.noted))
 
     return change

@@ -54,6 +54,15 @@ class Reported(NamedTuple):
 
     session: SessionRow
     message: str
+    new: int = 0  # sessions that it made
+
+
+class Deleted(NamedTuple):
+    """How many sessions were deleted, in a sentence, too."""
+
+    sessions: int
+    message: str
+    new: int = 0
 
 
 def written(new: NewSession, identity: int) -> dict[str, Any]:
@@ -90,19 +99,20 @@ async def create_one(context: Context, new: NewSession) -> Reported:
     (identity,) = new_ids(context.clock, 1)
     row = await context.store.record_one(written(new, identity), context.told())
     context.on_written(1)
-    return Reported(SessionRow._make(row), created_message(new.mac))
+    return Reported(SessionRow._make(row), created_message(new.mac), 1)
 
 
-def creating(context: Context, new: NewSession) -> Change[str]:
-    """The same as a change, which answers the sentence."""
+def creating(context: Context, new: NewSession) -> Change[Reported]:
+    """The same as a change."""
     told = context.told()
 
-    async def change(transaction: Transaction) -> str:
+    async def change(transaction: Transaction) -> Reported:
         (identity,) = new_ids(context.clock, 1)
         rows = [written(new, identity)]
         await transaction.record(rows)
         await transaction.note(created(rows, told))
-        return created_message(new.mac)
+        (row,) = await transaction.fetch(ask.by_id(), {"mac": new.mac, "id": identity})
+        return Reported(SessionRow._make(row), created_message(new.mac), 1)
 
     return change
 
@@ -120,22 +130,22 @@ def noted(told: Parameters, kind: journal.Kind, before: SessionRow, after: Sessi
     }
 
 
-async def delete(context: Context, mac: str) -> int:
-    """Deletes all sessions of a device; answers how many there were."""
+async def delete(context: Context, mac: str) -> Deleted:
+    """Deletes all sessions of a device."""
     return await context.store.write(deleting(context, mac))
 
 
-def deleting(context: Context, mac: str) -> Change[int]:
+def deleting(context: Context, mac: str) -> Change[Deleted]:
     """The same as a change."""
     told = context.told()
 
-    async def change(transaction: Transaction) -> int:
+    async def change(transaction: Transaction) -> Deleted:
         await transaction.hold([mac], "remove")
         rows = await transaction.fetch(ask.of_device(), {"mac": mac})
         await transaction.execute(changes.delete_sessions(), {"mac": mac})
         await transaction.execute(changes.delete_bare_device(), {"mac": mac})
         await transaction.note([noted(told, "DELETED", SessionRow._make(row), None) for row in rows])
-        return len(rows)
+        return Deleted(len(rows), f"Deleted sessions for MAC {mac}")
 
     return change
 
@@ -149,11 +159,6 @@ async def get(context: Context, mac: str, identity: int) -> SessionRow | None:
 def created_message(mac: str) -> str:
     """What both doors say of a recorded session."""
     return f"Session created for MAC {mac}"
-
-
-def deleted_message(mac: str) -> str:
-    """What both doors say of deleted sessions."""
-    return f"Deleted sessions for MAC {mac}"
 
 
 class _Asked(NamedTuple):

@@ -27,13 +27,11 @@ from resolvers.inputs import (
 from rest_compat import ical, requests, rows
 from rest_compat.errors import translated
 from rest_compat.exports import FORMS
-from storage.store import Change, Transaction
 
 JSON = "application/json"
 
 Endpoint = Callable[[Context, Request], Awaitable[Response]]
 Row = TypeVar("Row")
-Done = TypeVar("Done")
 
 
 def rest_door(context: Context) -> ASGIApp:
@@ -81,38 +79,25 @@ async def create(context: Context, request: Request) -> Response:
     new, key = await requests.body(NewSession, request, context.clock)
     if key is None:
         return _done((await sessions.create_one(context, new)).message)
-    return _done(await answers.once(context, *key, sessions.creating(context, new)))
+    return _done(await answers.once(context, key, sessions.creating(context, new)))
 
 
 async def start(context: Context, request: Request) -> Response:
     """POST /start."""
     report, key = await requests.body(StartReport, request, context.clock)
-    return await _once(context, key, live.starting(context, report), lambda done: done.message)
+    return _done(await answers.once(context, key, live.starting(context, report)))
 
 
 async def stop(context: Context, request: Request) -> Response:
     """POST /stop."""
     report, key = await requests.body(StopReport, request, context.clock)
-    return await _once(context, key, live.stopping(context, report), lambda done: done.message)
+    return _done(await answers.once(context, key, live.stopping(context, report)))
 
 
 async def delete(context: Context, request: Request) -> Response:
     """DELETE /delete."""
     device, key = await requests.body(OneDevice, request, context.clock)
-    return await _once(
-        context, key, sessions.deleting(context, device.mac), lambda _: sessions.deleted_message(device.mac)
-    )
-
-
-async def _once(
-    context: Context, key: requests.Key | None, change: Change[Done], message: Callable[[Done], str]
-) -> Response:
-    """Carries out a change, or, where its key was sent before, answers what it did then."""
-
-    async def told(transaction: Transaction) -> str:
-        return message(await change(transaction))
-
-    return _done(await (context.store.write(told) if key is None else answers.once(context, *key, told)))
+    return _done(await answers.once(context, key, sessions.deleting(context, device.mac)))
 
 
 async def listing(context: Context, request: Request) -> Response:

@@ -1,7 +1,7 @@
 """The first move of every endpoint: what came in over HTTP, read into one of the models that validate it."""
 
 from hashlib import sha256
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote_to_bytes
 
 import orjson
@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from resolvers.answers import FIELD, parse_key
+from resolvers.answers import FIELD, Key, parse_key
 from resolvers.clock import Clock
 from resolvers.errors import SHOWN, InvalidInputError, shown
 from resolvers.inputs import EventsQuery, Input, Model, one_of, read, whole
@@ -123,13 +123,6 @@ def query(model: type[Model], request: Request, clock: Clock, **path: str) -> Mo
         if name in given:
             raise InvalidInputError(name, "is taken from the path here; leave it out of the query string")
     return _parsed(model, path | given, clock)
-
-
-class Key(NamedTuple):
-    """An Idempotency-Key, and what tells the request that it came with from another."""
-
-    key: str
-    asked: str
 
 
 async def body(model: type[Model], request: Request, clock: Clock) -> tuple[Model, Key | None]:

@@ -349,7 +349,7 @@ class Mutation:
         context = info.context.context
         wanted = inputs.read(inputs.OneDevice, {"mac": mac}, context.clock).mac
         deleted = await sessions.delete(context, wanted)
-        return DeleteSessionsPayload(deleted=deleted, message=sessions.deleted_message(wanted))
+        return DeleteSessionsPayload(deleted=deleted.sessions, message=deleted.message)
 
     @strawberry.mutation(description="Names a device; a null takes the name or owner away.")
     async def update_device(self, info: Ask, mac: MAC, name: str | None = _UNSET, owner: str | None = _UNSET) -> Device:

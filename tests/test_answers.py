@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from resolvers import answers, live
+from resolvers.answers import Key
 from resolvers.context import Context, acting
 from resolvers.errors import InvalidInputError
 from resolvers.forgetting import Forgetting
 from resolvers.inputs import StartReport, StopReport, read
+from resolvers.sessions import Reported
 from rest_compat.door import rest_door
 from storage.opening import open_store
 from storage.store import Transaction
@@ -110,17 +113,24 @@ def test_the_same_key_of_another_token_is_another_key(context: Context, rows: Ro
     async def stop(who: str, at: str) -> str:
         acting.set(who)
         change = live.stopping(context, read(StopReport, REPORT | {"at": at}, context.clock))
-
-        async def told(transaction: Transaction) -> str:
-            return (await change(transaction)).message
-
-        return await answers.once(context, "key", at, told)
+        return await answers.once(context, Key("key", at), change)
 
     run(stop("scanner", "2025-08-20T10:00:00"))
     run(stop("router", "2025-08-20T11:00:00"))
     assert len(rows()) == 2
     with pytest.raises(InvalidInputError):
         run(stop("scanner", "2025-08-20T11:00:00"))
+
+
+def test_what_is_new_is_counted_once(context: Context) -> None:
+    """For the metrics: not again when it is sent again, and not where a report made no session."""
+    counts: list[int] = []
+    client = client_of(rest_door(replace(context, on_written=counts.append)))
+    other = REPORT | {"mac": "02:00:5E:10:00:01"}
+    for path, body in (("create", CREATE), ("create", CREATE), ("start", other), ("start", other)):
+        assert send(client, path, body, {"Idempotency-Key": path}).status_code == 200
+    assert client.post("/start", json=REPORT).status_code == 200
+    assert sum(counts) == 2
 
 
 def test_a_key_is_kept_for_a_day(context: Context, rows: Rows) -> None:
@@ -151,11 +161,12 @@ def test_two_at_once_with_one_key_do_it_once(context: Context, url: str) -> None
                 here = (context, other)[n % 2]
                 inner = live.stopping(here, read(StopReport, REPORT, here.clock))
 
-                async def told(transaction: Transaction) -> str:
+                async def told(transaction: Transaction) -> Reported:
                     done.append(n)
-                    return f"{n}: {(await inner(transaction)).message}"
+                    reported = await inner(transaction)
+                    return reported._replace(message=f"{n}: {reported.message}")
 
-                return await answers.once(here, "key", "asked", told)
+                return await answers.once(here, Key("key", "asked"), told)
 
             return await asyncio.gather(*(create(n) for n in range(16)))
         finally:

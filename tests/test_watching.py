@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, aclosing
@@ -368,3 +369,25 @@ def test_a_watcher_outlives_a_store_that_is_away_for_a_while(context: Context, m
     monkeypatch.setattr(context.store, "fetch", failing)
     assert [change.mac for change in told(context, 1, lambda: create(context))] == [MAC]
     assert not failures
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_who_watches_for_ever_does_not_keep_a_server_from_ending(
+    tmp_path: Path, connect: Connect, workers: str
+) -> None:
+    """Streams come to an end in order, and the server with them, long before its patience is over."""
+    url = new_database("sqlite", tmp_path)
+    with running(tmp_path, "--workers", workers, DATABASE_URL=url) as server, server.client() as client:
+        socket = connect(server)
+        socket.receive()
+        socket.subscribe("a")
+        sent = {"json": {"query": WATCH}, "headers": {"Accept": "text/event-stream"}}
+        with client.stream("POST", "/graphql", **sent) as events:  # type: ignore[arg-type]
+            time.sleep(0.5)
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            lines = list(events.iter_lines())
+            assert server.process.wait(timeout=60) == 0
+        assert time.monotonic() - began < 10
+        assert "event: complete" in lines
+        assert "rror" not in server.output.read_text().replace("uvicorn.error", "")
