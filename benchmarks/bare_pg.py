@@ -24,6 +24,7 @@ INDEXES = (
 )
 ROW = "mac, id, ip, connected_at, disconnected_at, connection_event, disconnection_event, state, starts_at"
 PAGE = f"SELECT {ROW} FROM session ORDER BY starts_at DESC, id DESC LIMIT $1"
+LAST = f"SELECT {ROW} FROM session WHERE mac = $1 ORDER BY starts_at DESC, id DESC LIMIT 20"
 # What overlaps has ended since the window began, which the index of the ends finds, or was never seen to end.
 DEVICE = f"""SELECT {ROW} FROM session WHERE mac = $1 AND disconnected_at >= $2 AND starts_at < $3
         AND (disconnected_at > $2 OR starts_at >= $2)
@@ -52,6 +53,7 @@ class Bare:
         self.graphql: dict[str, Callable[[dict[str, Any]], Awaitable[bytes]]] = {
             "Page": self.page,
             "Week": self.week,
+            "Last": self.last_of_device,
             "Create": self.create,
             "CreateMany": self.create_many,
         }
@@ -107,6 +109,10 @@ class Bare:
         now = time_ns() // 1000
         rows = await self.pool.fetch(DEVICE, variables["mac"], now - 7 * DAY, now + 1, now)
         return orjson.dumps({"data": {"deviceSessions": self.nodes(rows, now)}}, option=JSON)
+
+    async def last_of_device(self, variables: dict[str, Any]) -> bytes:
+        rows = await self.pool.fetch(LAST, variables["mac"])
+        return orjson.dumps({"data": {"sessions": {"nodes": self.nodes(rows, time_ns() // 1000)}}}, option=JSON)
 
     def identity(self) -> int:
         self.last = max((time_ns() // 1_000_000) << 21, self.last + 1)

@@ -90,9 +90,9 @@ def compared(
 
 
 def in_turns(asked: Sequence[tuple[Server, list[Request]]], *, quick: bool) -> list[list[float]]:
-    """The processor times of each of two servers, turn by turn."""
+    """The processor times of each server, turn by turn."""
     seconds, rounds = (0.8, 3) if quick else (2.0, 5)
-    times: list[list[float]] = [[], []]
+    times: list[list[float]] = [[] for _ in asked]
     for turn in range(rounds + 1):
         for (server, requests), taken in zip(asked, times, strict=True):
             measured = per_request(server, requests, seconds if turn else 0.5)
