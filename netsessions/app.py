@@ -19,6 +19,7 @@ from netsessions import pages
 from netsessions.ending import Ending
 from netsessions.identity import Asking, RequireToken
 from netsessions.observe import Metrics, Observe
+from netsessions.patience import Patience
 from netsessions.settings import Settings
 from netsessions.upkeep import kept_up
 from resolvers import tokens
@@ -100,7 +101,7 @@ def build(context: Context, token: str, metrics: Metrics) -> Starlette:
             Mount("/docs/assets", pages.docs_assets),
             Route("/graphiql", pages.graphiql),
         ],
-        middleware=[Middleware(Observe, metrics)],
+        middleware=[Middleware(Observe, metrics), Middleware(Patience)],
         exception_handlers={HTTPException: refused, StoreUnavailableError: refused},
     )
     # A client that follows a redirect repeats a POST as a GET, and may leave its token behind.

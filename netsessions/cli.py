@@ -23,6 +23,7 @@ from schema import sdl
 from storage.errors import StoreUnusableError
 from storage.migrations import migrate
 
+STUCK_MS = 30_000  # for which what was sent may lie unread
 GRACE_SECONDS = 30  # for requests under way when the server is told to stop
 
 
@@ -89,6 +90,7 @@ async def _serve(settings: Settings, token: str, listener: socket.socket) -> Non
             log_config=None,
             access_log=False,
             server_header=False,
+            **workers.WEBSOCKETS,
             lifespan="on",
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
@@ -107,13 +109,17 @@ def _listen(settings: Settings) -> socket.socket:
     """Takes the port before anything is opened; one that is taken becomes a sentence."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.graphql_port), family=family, backlog=2048)
+        listener = socket.create_server((settings.host, settings.graphql_port), family=family, backlog=2048)
     except OSError as problem:
         reason = str(problem.strerror).partition(" (")[0]
         raise click.ClickException(
             f"Port {settings.graphql_port} of {settings.host} cannot be listened on ({reason}); "
             "set GRAPHQL_PORT or HOST to another."
         ) from None
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Connections have it from their listener: one whose client takes nothing any more is gone after that.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_MS)
+    return listener
 
 
 def _exit(*_: object) -> NoReturn:

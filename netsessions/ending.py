@@ -8,6 +8,7 @@ from types import FrameType
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+AFTER = 0.5  # seconds
 
 
 class Ending:
@@ -16,7 +17,7 @@ class Ending:
     def __init__(self, app: ASGIApp, let_go: Callable[[], Awaitable[None]]) -> None:
         self._app = app
         self._let_go = let_go
-        self._letting_go: asyncio.Future[None] | None = None
+        self._letting_go: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -42,4 +43,9 @@ class Ending:
             signal.signal(ending, both)
 
     def _begin(self) -> None:
-        self._letting_go = self._letting_go or asyncio.ensure_future(self._let_go())
+        self._letting_go = self._letting_go or asyncio.create_task(self._end())
+
+    async def _end(self) -> None:
+        # First the web server tells WebSockets that it goes away, which their clients take for a reason to come back.
+        await asyncio.sleep(AFTER)
+        await self._let_go()

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from resolvers.context import OWN, acting
 from storage.marks import asking
 
+LONGEST_INTRODUCTION = 8192  # of a client that nobody knows yet
 UNAUTHENTICATED = 4401  # the private WebSocket code that stands for 401
 
 NameOf = Callable[[str], Awaitable[str | None]]  # what a token is called that may; None for one that may not
@@ -88,8 +89,11 @@ class RequireToken:
         return channel
 
     def _carries_token(self, message: Message) -> bool:
+        said = message.get("text") or message.get("bytes") or b""
+        if len(said) > LONGEST_INTRODUCTION:
+            return False
         try:
-            told = orjson.loads(message.get("text") or message.get("bytes") or b"")
+            told = orjson.loads(said)
             given = {name.lower(): value for name, value in told["payload"].items()}["authorization"]
             return bool(told["type"] == "connection_init") and self._is_right(given.encode())
         except (ValueError, TypeError, KeyError, AttributeError):

@@ -1,11 +1,12 @@
 """What changes, as it changes: one reader of the journal for all who watch."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TypeVar
 
-from resolvers.broadcast import Broadcast
+from resolvers.broadcast import Broadcast, TooSlowError
 from resolvers.clock import Clock
 from resolvers.errors import InvalidInputError
 from resolvers.paging import cursor, parse_cursor
@@ -22,6 +23,8 @@ KIND = "CHANGE"
 
 T = TypeVar("T")
 
+log = logging.getLogger("netsessions")
+
 
 def cursor_of(change: ChangeRow) -> str:
     """The place of a change, opaque to clients."""
@@ -35,45 +38,48 @@ class Feed:
         self._store = store
         self._clock = clock
         self._reading: _Reading | None = None
+        self._over = False
 
     async def watch(self, macs: Collection[str] | None, after: str | None) -> AsyncGenerator[ChangeRow, None]:
         """Changes of some devices or of all, as they are committed: from now on, or after a cursor.
 
-        Ends when the feed is closed. Raises InvalidInputError for what is no cursor or too old a one, TooSlowError.
+        Ends when the feed is closed. Raises InvalidInputError for what is no cursor, or too old a one.
         """
-        seq = None if after is None else self._parsed(after)
+        place = None if after is None else parse_cursor("after", after, KIND, 2)
+        if self._over:
+            return
         reading = self._reading = self._reading or _Reading(self._store)
         reading.watchers += 1
         try:
             await reading.begun.wait()
-            place, upto = reading.changes.passed, reading.last
-            if seq is not None:
-                async for change in reading.earlier(seq, upto):
+            if place is not None:
+                await self._check(reading, *place)
+            async with aclosing(reading.told(None if place is None else place[1])) as changes:
+                async for change in changes:
                     if macs is None or change.mac in macs:
                         yield change
-            async for change in reading.changes.follow(place):
-                if macs is None or change.mac in macs:
-                    yield change
-            if not reading.closed:
-                raise StoreUnavailableError("the journal cannot be read any more")
         finally:
             reading.watchers -= 1
             if not reading.watchers:
-                await reading.close()
+                # Whoever comes meanwhile begins anew.
                 if self._reading is reading:
                     self._reading = None
+                await reading.close()
 
-    def _parsed(self, after: str) -> int:
-        at, seq = parse_cursor("after", after, KIND, 2)
-        if at < self._clock.now() - KEPT:
+    async def _check(self, reading: "_Reading", at: int, seq: int) -> None:
+        """Raises InvalidInputError where what followed a change may not all be there any more, or never was."""
+        # However long ago the last change was, nothing has followed it.
+        if at < self._clock.now() - KEPT and seq != reading.last:
             raise InvalidInputError("after", "is older than an hour; read the sessions anew and subscribe without it")
-        return seq
+        if [change.at for change in await reading.after(seq - 1, seq)] != [at]:
+            raise InvalidInputError("after", "is not of this database; read the sessions anew and subscribe without it")
 
     async def close(self) -> None:
-        """Lets go of whoever watches."""
-        if self._reading is not None:
-            await self._reading.close()
-            self._reading = None
+        """Lets go of whoever watches, for good."""
+        self._over = True
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            await reading.close()
 
 
 class _Reading:
@@ -88,15 +94,29 @@ class _Reading:
         self.watchers = 0
         self.closed = False
 
-    async def earlier(self, seq: int, upto: int) -> AsyncGenerator[ChangeRow, None]:
-        """The changes after one number up to another."""
-        while seq < upto:
-            found = await self._after(seq, upto)
-            for change in found:
-                yield change
-            seq = found[-1].seq if len(found) == CHUNK else upto
+    async def told(self, seq: int | None) -> AsyncGenerator[ChangeRow, None]:
+        """What was told after a change, or is told from now on; until this is closed. Who falls behind reads the journal."""
+        place, upto = self.changes.passed, self.last
+        seq = upto if seq is None else seq
+        while True:
+            while seq < upto:
+                found = await self.after(seq, upto)
+                for change in found:
+                    yield change
+                seq = found[-1].seq if len(found) == CHUNK else upto
+            try:
+                async with aclosing(self.changes.follow(place)) as following:
+                    async for change in following:
+                        seq = change.seq
+                        yield change
+                break
+            except TooSlowError:
+                place, upto = self.changes.passed, self.last
+        if not self.closed:
+            raise StoreUnavailableError("the journal cannot be read any more")
 
-    async def _after(self, seq: int, upto: int = 2**62) -> list[ChangeRow]:
+    async def after(self, seq: int, upto: int = 2**62) -> list[ChangeRow]:
+        """The changes after one number up to another, the first thousand."""
         places = {"after": seq, "upto": upto, "limit": CHUNK}
         return [ChangeRow.of(row) for row in await self._store.fetch(journal.since(), places, current=True)]
 
@@ -107,9 +127,12 @@ class _Reading:
                     if not self.begun.is_set():
                         ((self.last,),) = await _surely(lambda: self._store.fetch(journal.last(), {}, current=True))
                         self.begun.set()
-                    while found := await _surely(lambda: self._after(self.last)):
+                    while found := await _surely(lambda: self.after(self.last)):
                         self.last = found[-1].seq
                         self.changes.tell(found)
+        except Exception:
+            log.exception("The journal cannot be read")
+            raise
         finally:
             self.begun.set()
             self.changes.end()
@@ -118,8 +141,8 @@ class _Reading:
         """Stops reading; those who watch come to their end."""
         self.closed = True
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        # What it failed by, those who watched were told.
+        await asyncio.wait([self._task])
 
 
 async def _surely(read: Callable[[], Awaitable[T]]) -> T:

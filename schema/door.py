@@ -7,7 +7,7 @@ import orjson
 from cross_web import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
@@ -19,7 +19,7 @@ from resolvers.context import Context
 from schema.build import build
 from schema.errors import body, formatted, unavailable
 from schema.known import KnownQueries, plain
-from schema.streams import Patient, TextWebSocket
+from schema.streams import QuietHandler, TextWebSocket
 from schema.types import Request
 from storage.errors import StoreUnavailableError
 
@@ -45,6 +45,7 @@ class GraphQLDoor(GraphQL[Request, None]):
     """`/graphql`. Whoever mounts it has checked the token."""
 
     websocket_adapter_class = TextWebSocket
+    graphql_transport_ws_handler_class = QuietHandler
 
     def __init__(self, context: Context) -> None:
         super().__init__(
@@ -57,7 +58,7 @@ class GraphQLDoor(GraphQL[Request, None]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await super().__call__(scope, receive, Patient(send))
+            await super().__call__(scope, receive, send)
             return
         try:
             content = await _read(receive)
@@ -70,7 +71,7 @@ class GraphQLDoor(GraphQL[Request, None]):
         except HTTPException as refusal:
             reason = SUBSCRIBE if refusal.reason.startswith("subscriptions are not allowed") else refusal.reason
             response = body(reason, "BAD_USER_INPUT", refusal.status_code)
-        await response(scope, receive, Patient(send) if isinstance(response, StreamingResponse) else send)
+        await response(scope, receive, send)
 
     def _knows(self, request: GraphQLRequestData) -> bool:
         schema = self.schema

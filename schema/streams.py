@@ -2,20 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
 
 import orjson
+from cross_web import HTTPException
 from graphql import GraphQLError, get_operation_ast, parse
 from graphql.error import GraphQLFormattedError
-from starlette.requests import ClientDisconnect
-from starlette.types import Message, Send
 from starlette.websockets import WebSocketDisconnect
 from strawberry import Schema
 from strawberry.asgi import ASGIWebSocketAdapter
-from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconnected
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
@@ -25,8 +25,6 @@ from schema.types import Request
 
 KNOWN, LONGEST = 256, 20_000  # queries of which it is kept whether they are shared, and how long one may be
 LINGER = 1.0  # seconds for which what nobody follows any more goes on
-PATIENCE = 10.0  # seconds for which a client may keep an answer waiting on the way to it
-TOO_SLOW = 4508  # the private WebSocket code of a client that was cut off so
 
 
 class _ShownError(GraphQLError):
@@ -66,9 +64,12 @@ class Streams(Schema):
         results = await super().stream(
             query, variable_values, own, root_value, operation_name, operation_extensions, allowed_operation_types
         )
-        if query is None or not _is_shared(query, operation_name):
+        if not isinstance(query, str) or not _is_shared(query, str(operation_name or "")):
             return _shown(results)
-        key = orjson.dumps([query, variable_values, operation_name])
+        try:
+            key = orjson.dumps([query, variable_values, operation_name])
+        except TypeError:  # nested more deeply than it writes
+            return _shown(results)
         shared = self._shared.get(key)
         if shared is None or shared.over:
             shared = self._shared[key] = _Shared(_shown(results), lambda: self._forget(key))
@@ -82,12 +83,12 @@ class Streams(Schema):
 
 
 @lru_cache(KNOWN)
-def _is_shared(query: str, operation_name: str | None) -> bool:
+def _is_shared(query: str, operation_name: str) -> bool:
     """Whether all who send a query are to be told the same: a subscription that begins at no place of its own."""
     if len(query) > LONGEST or "after" in query:
         return False
     try:
-        operation = get_operation_ast(parse(query, max_tokens=LONGEST), operation_name)
+        operation = get_operation_ast(parse(query, max_tokens=LONGEST), operation_name or None)
     except (GraphQLError, RecursionError):
         return False
     return operation is not None and operation.operation.value == "subscription"
@@ -102,6 +103,8 @@ class _Shared:
         self._followers = 0
         self._forget = forget
         self._task = asyncio.create_task(self._tell(results))
+        # Whoever was to follow may be gone before it began.
+        asyncio.get_running_loop().call_later(LINGER, self._end_alone)
 
     async def _tell(self, results: AsyncGenerator[Any, None]) -> None:
         try:
@@ -146,7 +149,17 @@ async def _shown(results: Any) -> AsyncGenerator[Any, None]:
 
 
 class TextWebSocket(ASGIWebSocketAdapter):
-    """Sends text, as the protocol and browsers want it; JSON is made as bytes."""
+    """Sends text, as the protocol and browsers want it, where JSON is made as bytes; takes nothing but messages."""
+
+    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
+        try:
+            async with aclosing(super().iter_json(ignore_parsing_errors=ignore_parsing_errors)) as messages:
+                async for message in messages:
+                    if not isinstance(message, dict) or not _is_message(message):
+                        raise NonJsonMessageReceived
+                    yield message
+        except HTTPException as refusal:
+            raise NonJsonMessageReceived from refusal
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         try:
@@ -155,25 +168,14 @@ class TextWebSocket(ASGIWebSocketAdapter):
             raise WebSocketDisconnected from cause
 
 
-class Patient:
-    """Sends to a client, and cuts it off when it does not take what it is sent."""
+def _is_message(message: dict[str, Any]) -> bool:
+    payload = message.get("payload")
+    return isinstance(message.get("id", ""), str) and (payload is None or isinstance(payload, dict))
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._over = False
 
-    async def __call__(self, message: Message) -> None:
-        if self._over:
-            raise WebSocketDisconnect(TOO_SLOW)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._send(message)
-        except TimeoutError:
-            self._over = True
-            if not message["type"].startswith("websocket"):
-                raise ClientDisconnect from None
-            reason = "What was sent was not read in time; subscribe again after the last cursor that you saw."
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    await self._send({"type": "websocket.close", "code": TOO_SLOW, "reason": reason})
-            raise WebSocketDisconnect(TOO_SLOW) from None
+class QuietHandler(BaseGraphQLTransportWSHandler[Request, None]):
+    """Takes a client that has gone for what it is, and no failure of ours."""
+
+    async def handle_task_exception(self, error: Exception) -> None:
+        if not isinstance(error, WebSocketDisconnected):
+            await super().handle_task_exception(error)

@@ -75,8 +75,14 @@ def history() -> Select[Any]:
 
 @cache
 def old() -> Select[Any]:
-    """The last change before the instant `until`, of those after the number `after`; null where there is none."""
-    return select(func.max(change.seq)).where(change.seq > number("after"), change.at < number("until"))
+    """The last change before the instant `until`, of those after the number `after`, but for the very last of all.
+
+    Null where there is none.
+    """
+    newest = select(func.max(CHANGES.alias().c.seq)).scalar_subquery()
+    return select(func.max(change.seq)).where(
+        change.seq > number("after"), change.at < number("until"), change.seq < newest
+    )
 
 
 @cache

@@ -189,8 +189,9 @@ class _Writer(threading.Thread):
                 self._carry_out(write)
             self._connection.execute("COMMIT")
         except Exception as cause:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            with suppress(apsw.Error):  # those who wait must be told in any case
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
             for write in group:
                 write.error = unavailable(cause)
         # One call for all of them: waking the event loop for each would cost more than its insert.
@@ -339,13 +340,11 @@ class Store:
         version: object = None
         while True:
             self._written.clear()
-            try:
+            with suppress(apsw.Error):  # looked at again in a moment
                 ((found,),) = self._inline.execute("PRAGMA data_version").fetchall()
-            except apsw.Error as cause:
-                raise unavailable(cause) from cause
-            if found != version:
-                version = found
-                yield
+                if found != version:
+                    version = found
+                    yield
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
                     await self._written.wait()

@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 import websockets.sync.client
+from starlette.requests import ClientDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from netsessions.patience import SECONDS, TOO_SLOW, Patience
 from resolvers import live, sessions
 from resolvers.broadcast import Broadcast, TooSlowError
 from resolvers.clock import Clock
@@ -22,7 +24,6 @@ from resolvers.errors import InvalidInputError
 from resolvers.feed import cursor_of
 from resolvers.forgetting import Forgetting
 from resolvers.inputs import NewSession, StartReport, read
-from schema.streams import PATIENCE, TOO_SLOW
 from storage.errors import StoreUnavailableError
 from storage.journal import ChangeRow
 from storage.tables import DAY, HOUR
@@ -134,10 +135,51 @@ def test_who_comes_back_is_told_what_was_missed(context: Context) -> None:
 def test_who_comes_back_too_late_is_told_so(context: Context) -> None:
     """What is older than an hour may be forgotten: an answer with a gap would look whole."""
     (first,) = told(context, 1, lambda: create(context))
+    create(context)
     later = replace(context, clock=Clock(context.clock.zone, lambda: context.clock.now() + HOUR + 1))
-    for after, message in ((cursor_of(first), "older than an hour"), ("NEWEST.1.2.3", "not a cursor"), ("x", "not a")):
+    other = cursor_of(first._replace(at=first.at + 1))
+    beyond = cursor_of(first._replace(seq=first.seq + 10))
+    for where, after, message in (
+        (later, cursor_of(first), "older than an hour"),
+        (context, other, "not of this database"),
+        (context, beyond, "not of this database"),
+        (context, "NEWEST.1.2.3", "not a cursor"),
+        (context, "x", "not a cursor"),
+    ):
         with pytest.raises(InvalidInputError, match=message):
-            told(later, 1, lambda: None, after=after)
+            told(where, 1, lambda: None, after=after)
+
+
+def test_the_last_change_can_be_come_back_to_however_long_ago_it_was(context: Context) -> None:
+    """On a quiet network nothing has followed it, also when what is old has been forgotten."""
+    (last,) = told(context, 1, lambda: create(context))
+    later = replace(context, clock=Clock(context.clock.zone, lambda: context.clock.now() + 2 * DAY))
+    run(Forgetting(later)())
+    assert [change.mac for change in told(later, 1, lambda: create(later, mac=OTHER), after=cursor_of(last))] == [OTHER]
+
+
+def test_who_falls_behind_reads_on_in_the_journal(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many changes come at once, none is lost on a watcher that takes its time."""
+    monkeypatch.setattr("resolvers.broadcast.HELD", 5)
+    monkeypatch.setattr("resolvers.feed.CHUNK", 7)
+    new = [read(NewSession, STAY | {"info": str(n)}, context.clock) for n in range(200)]
+    found = told(context, 200, lambda: run(_create(context, new)))
+    assert [change.session.info for change in found if change.session] == [str(n) for n in range(200)]
+
+
+def test_watching_can_be_begun_anew_after_it_failed(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure of the reader is told to those who watch then, and to nobody later; closing never raises it."""
+
+    async def broken() -> AsyncGenerator[None, None]:
+        yield
+        raise ValueError("broken")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(context.store, "changed", broken)
+        with pytest.raises(StoreUnavailableError):
+            told(context, 1, lambda: None)
+    assert [change.mac for change in told(context, 1, lambda: create(context))] == [MAC]
+    run(context.feed.close())
 
 
 def test_creations_are_forgotten_and_changes_are_kept(context: Context, url: str) -> None:
@@ -290,6 +332,36 @@ def test_mistakes_are_told_in_the_words_of_single_requests(server_once: Server, 
         assert "text/event-stream" in plain.json()["errors"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "5",
+        "[]",
+        "no JSON",
+        '{"id": {}, "type": "subscribe", "payload": {"query": "{ a }"}}',
+        '{"type": "ping", "payload": []}',
+    ],
+)
+def test_what_is_no_message_closes_a_websocket(server_once: Server, connect: Connect, message: str) -> None:
+    """With a code of the protocol, and no traceback in the log."""
+    socket = connect(server_once)
+    socket.receive()
+    socket.socket.send(message)
+    with pytest.raises(ConnectionClosed) as closed:
+        socket.receive()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4400
+    assert "Traceback" not in server_once.output.read_text()
+
+
+def test_a_long_introduction_is_not_read(server_once: Server, connect: Connect) -> None:
+    """Who has not shown a token yet is not listened to for long."""
+    with pytest.raises(ConnectionClosed) as closed:
+        connect(server_once, TOKEN + " " * 10_000).receive()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+
+
 def test_a_query_over_websocket_is_carried_out_for_each_who_sends_it(server_once: Server, connect: Connect) -> None:
     """Only subscriptions are shared: of two who create in the same words, each creates."""
     query = f'mutation {{ startSession(mac: "{OTHER}", ip: "10.0.0.9") {{ message }} }}'
@@ -343,8 +415,8 @@ def test_a_client_that_does_not_read_is_cut_off_and_keeps_nobody_waiting(tmp_pat
             longest = max(longest, time.monotonic() - began)
         for _ in range(2000):
             quick.change()
-        assert longest < PATIENCE, "a writer waited for a reader"
-        time.sleep(PATIENCE + 2)
+        assert longest < SECONDS, "a writer waited for a reader"
+        time.sleep(SECONDS + 2)
         with pytest.raises(ConnectionClosed) as closed:
             all(iter(slow.receive, None))
         assert closed.value.rcvd is not None
@@ -391,3 +463,22 @@ def test_who_watches_for_ever_does_not_keep_a_server_from_ending(
         assert time.monotonic() - began < 10
         assert "event: complete" in lines
         assert "rror" not in server.output.read_text().replace("uvicorn.error", "")
+
+
+def test_a_part_of_an_answer_that_is_not_taken_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a reader who stopped reading does not hold what the answer is read from for ever."""
+    monkeypatch.setattr("netsessions.patience.SECONDS", 0.05)
+    ended = []
+
+    async def app(_: Any, __: Any, send: Any) -> None:
+        try:
+            await send({"type": "http.response.body", "body": b"part", "more_body": True})
+        finally:
+            ended.append(True)
+
+    async def never(_: Any) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(ClientDisconnect):
+        run(Patience(app)({"type": "http"}, never, never))  # type: ignore[arg-type]
+    assert ended

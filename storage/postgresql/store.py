@@ -24,6 +24,7 @@ STREAMS = 6  # connections that answer long lists, of those of a process
 GROUP = 512  # creates in one commit at most
 PATIENCE = 6.0  # seconds for which what failed is tried again: a failover takes a few
 PAUSE = 0.1  # seconds between two tries
+LOOK = 15.0  # seconds after which somebody who waits for changes looks whether the server is still there
 COMMAND = 60.0  # seconds for any other statement
 
 WRITTEN_TO = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
@@ -269,7 +270,13 @@ class Store:
                 while not connection.is_closed():
                     told.clear()
                     yield
-                    await told.wait()
+                    while not told.is_set():
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(LOOK):
+                                await told.wait()
+                                break
+                        # A server that is gone without a word is noticed by those alone who ask it something.
+                        await connection.execute("SELECT 1", timeout=WAIT)
             except Exception as cause:
                 if not passing(cause):
                     raise
