@@ -43,7 +43,7 @@ async def update(context: Context, mac: str, identity: int, given: Mapping[str, 
                     "end_time", "cannot be taken away, as the device is connected; end that session first"
                 )
             # An old sighting would have it ended at once.
-            columns["seen_at"] = None
+            columns |= {"seen_at": None, "told_at": None}
         return await _changed(context, transaction, row, told, columns)
 
     return await context.store.write(change)

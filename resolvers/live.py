@@ -6,7 +6,7 @@ after the other, whichever process does it.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from resolvers.clock import utc
 from resolvers.context import Context
@@ -30,6 +30,18 @@ BEFORE = known.Listing(frozenset({"mac"}), after=True, limited=True)
 AFTER = known.Listing(frozenset({"mac"}), descending=False, after=True, limited=True)
 
 
+class There(NamedTuple):
+    """The last instants at which a heartbeat saw a session, and at which a start told of it again."""
+
+    seen_at: int | None
+    told_at: int | None
+
+    @property
+    def last(self) -> int | None:
+        """The later of them."""
+        return max((at for at in self if at is not None), default=None)
+
+
 class Device:
     """One device, held inside a transaction: what is known of it around an instant, and what is written down of it."""
 
@@ -40,10 +52,10 @@ class Device:
         self._told = told
         self.noted: list[Parameters] = []
 
-    async def open_at(self, at: int) -> tuple[SessionRow, int | None] | None:
-        """Its open session, if that had begun by then, and when it was last seen."""
+    async def open_at(self, at: int) -> tuple[SessionRow, There] | None:
+        """Its open session, if that had begun by then, and when it was last there."""
         rows = await self._transaction.fetch(ask.open_of_device(), {"mac": self._mac, "at": at})
-        return (SessionRow._make(rows[0][:WIDTH]), rows[0][WIDTH]) if rows else None
+        return (SessionRow._make(rows[0][:WIDTH]), There._make(rows[0][WIDTH:])) if rows else None
 
     async def now(self) -> int:
         """The present; where another server's clock, which is ahead of ours, began the open session, the start of that."""
@@ -65,10 +77,10 @@ class Device:
         rows = await self._transaction.fetch(question, place)
         return SessionRow._make(rows[0][:WIDTH]) if rows else None
 
-    async def last_seen(self, row: SessionRow) -> list[int | None]:
-        """When a session was last seen that was reported as it happened; empty for others, which are left as they are."""
+    async def last_seen(self, row: SessionRow) -> list[There]:
+        """When a session was last there that was reported as it happened; empty for others, which are left as they are."""
         rows = await self._transaction.fetch(ask.last_seen(), {"mac": row.mac, "id": row.id})
-        return [seen_at for (seen_at,) in rows]
+        return list(map(There._make, rows))
 
     async def add(self, ip: str, **more: Any) -> SessionRow:
         """A new session."""
@@ -88,10 +100,10 @@ class Device:
         self.noted.append(noted(self._told, "UPDATED", row, after))
         return after
 
-    async def see(self, row: SessionRow, at: int) -> None:
-        """The session was seen; the journal does not tell of it."""
-        where = {"of": row.mac, "which": row.id, "seen_at": at}
-        await self._transaction.execute(changes.update_session("seen_at"), where)
+    async def see(self, row: SessionRow, **columns: int) -> None:
+        """The session was seen, or told of again; the journal does not tell of it."""
+        where = {"of": row.mac, "which": row.id}
+        await self._transaction.execute(changes.update_session(*sorted(columns)), columns | where)
 
     async def _row(self, identity: int) -> SessionRow:
         (row,) = await self._transaction.fetch(known.by_id(), {"mac": self._mac, "id": identity})
@@ -127,20 +139,23 @@ async def started(device: Device, report: StartReport, at: int, seen_at: int | N
     return Reported(row, f"Session started for MAC {row.mac}")
 
 
-async def _again(device: Device, row: SessionRow, seen_at: int | None, ip: str, at: int) -> SessionRow:
+async def _again(device: Device, row: SessionRow, there: There, ip: str, at: int) -> SessionRow:
     """The open session of a device that is reported as connected once more."""
     # What is older than the last that is known of it, or is told again, does not say where the device is now.
-    if row.ip != ip and is_news(row, seen_at, at):
+    if row.ip != ip and is_news(row, there, at):
         row = await device.change(row, **moved(row, ip, at))
-    if seen_at is not None and seen_at < at:
+    if at > max(row.connected_at or at, there.told_at or 0):
+        # A stop that comes late may be of an earlier instant: then this is where the device was back.
+        await device.see(row, told_at=at)
+    if there.seen_at is not None and there.seen_at < at:
         # Or a sweep would end it before this report.
-        await device.see(row, at)
+        await device.see(row, seen_at=at)
     return row
 
 
-def is_news(row: SessionRow, seen_at: int | None, at: int) -> bool:
+def is_news(row: SessionRow, there: There, at: int) -> bool:
     """Whether an instant is after the last at which a session is known to have been there."""
-    return at > max(row.connected_at or at, seen_at or 0)
+    return at > max(row.connected_at or at, there.last or 0)
 
 
 async def stopped(device: Device, report: StopReport, at: int) -> Reported:
@@ -167,11 +182,12 @@ async def stopped(device: Device, report: StopReport, at: int) -> Reported:
 
 
 async def _ended(device: Device, row: SessionRow, at: int, ending: Parameters) -> SessionRow:
-    """Ends a session; if it was seen after that, with what goes on of it as another."""
+    """Ends a session; if it was seen or told of after that, with what goes on of it as another."""
     ended = await device.change(row, **ending)
-    for seen_at in await device.last_seen(row):
-        if seen_at is not None and seen_at > at:
-            back = {"connected_at": seen_at, "connection_event": BEGUN, "seen_at": seen_at}
+    for there in await device.last_seen(row):
+        if there.last is not None and there.last > at:
+            seen_at = there.seen_at if there.seen_at is not None and there.seen_at > at else None
+            back = {"connected_at": there.last, "connection_event": BEGUN, "seen_at": seen_at}
             await device.add(row.ip, disconnection_event=row.disconnection_event, **back)
     return ended
 

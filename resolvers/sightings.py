@@ -7,7 +7,7 @@ from typing import NamedTuple
 from resolvers.clock import Period
 from resolvers.context import Context
 from resolvers.inputs import Seen, StartReport
-from resolvers.live import BEFORE, BEGUN, EVER, Device, is_news, moved, started
+from resolvers.live import BEFORE, BEGUN, EVER, Device, There, is_news, moved, started
 from resolvers.sessions import latest, new_ids
 from storage import live as ask
 from storage.sessions import WIDTH, SessionRow
@@ -51,7 +51,7 @@ def seeing(context: Context, seen: Sequence[Seen], at: int | None) -> Change[Hea
         await transaction.execute(ask.see(), parameters)
         found: list[Parameters] = []
         # Of several open sessions of a device, the newest is the one that goes on.
-        connected = {row[0]: (SessionRow._make(row[:WIDTH]), row[WIDTH]) for row in rows}
+        connected = {row[0]: (SessionRow._make(row[:WIDTH]), There._make(row[WIDTH:])) for row in rows}
         for mac, (row, before) in connected.items():
             if row.ip not in ips[mac] and is_news(row, before, instant):
                 device = Device(context, transaction, mac, told)
@@ -93,10 +93,10 @@ async def _was_there(device: Device, mac: str, ip: str, at: int) -> None:
     """A sighting of an instant after which more is known."""
     before = await device.beside(at, BEFORE)
     if before is not None and before.state == MISSING_DISCONNECTION:
-        for seen_at in await device.last_seen(before):
+        for there in await device.last_seen(before):
             # Of a session of which the end was never seen: it may well have been that still.
-            if is_news(before, seen_at, at):
-                await device.see(before, at)
+            if is_news(before, there, at):
+                await device.see(before, seen_at=at)
             return
     report = StartReport.model_construct(mac=mac, ip=ip, at=at, event_type=BEGUN, info="")
     await started(device, report, at, seen_at=at)

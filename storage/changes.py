@@ -14,7 +14,7 @@ WRITTEN = (
     "mac", "id", "ip", "connected_at", "disconnected_at", "connection_event", "disconnection_event", "info", "live",
     "seen_at",
 )  # fmt: skip
-NUMBERS = ("id", "connected_at", "disconnected_at", "live", "seen_at")
+NUMBERS = ("id", "connected_at", "disconnected_at", "live", "seen_at", "told_at")
 
 
 def _parameter(name: str) -> Any:

@@ -11,9 +11,9 @@ from storage.tables import OPEN, SESSIONS, session
 
 @cache
 def open_of_device() -> Select[Any]:
-    """The newest open session of `mac` that began at the instant `at` or before, and when it was last seen."""
+    """The newest open session of `mac` that began at the instant `at` or before, and when it was last seen and told of."""
     return (
-        select(*COLUMNS, session.seen_at)
+        select(*COLUMNS, session.seen_at, session.told_at)
         .where(session.mac == text("mac"), session.span == OPEN, session.starts_at <= number("at"))
         .order_by(session.starts_at.desc(), session.id.desc())
         .limit(1)
@@ -22,9 +22,10 @@ def open_of_device() -> Select[Any]:
 
 @cache
 def open_of_devices() -> Select[Any]:
-    """The open sessions of `macs` (a JSON array) that began at the instant `at` or before, and when each was last seen."""
+    """The open sessions of `macs` (a JSON array) that began at the instant `at` or before, and when each was last
+    seen and told of."""
     return (
-        select(*COLUMNS, session.seen_at)
+        select(*COLUMNS, session.seen_at, session.told_at)
         .where(among_many(session.mac, "macs"), session.span == OPEN, session.starts_at <= number("at"))
         .order_by(session.starts_at, session.id)
     )
@@ -42,8 +43,9 @@ def last_known() -> Select[Any]:
 
 @cache
 def last_seen() -> Select[Any]:
-    """When the session of `mac` and `id` was last seen; no row if it was not reported as it happened."""
-    return select(session.seen_at).where(session.mac == text("mac"), session.id == number("id"), session.live == 1)
+    """When the session of `mac` and `id` was last seen and told of; no row if it was not reported as it happened."""
+    of = (session.mac == text("mac"), session.id == number("id"), session.live == 1)
+    return select(session.seen_at, session.told_at).where(*of)
 
 
 @cache

@@ -97,6 +97,9 @@ class Session(SQLModel, table=True):
         sa_column=Column(SmallInteger, nullable=False, server_default="0", comment="1: reported as it happened")
     )
     seen_at: int | None = Field(sa_column=Column(BigInteger, comment="the last heartbeat while it was open"))
+    told_at: int | None = Field(
+        sa_column=Column(BigInteger, comment="the last start that was reported while it was open")
+    )
 
     __table_args__ = (
         CheckConstraint("connected_at <= disconnected_at", name="session_end_not_before_start"),

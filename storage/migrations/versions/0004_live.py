@@ -20,6 +20,9 @@ def upgrade() -> None:
         sa.Column("live", sa.SmallInteger, nullable=False, server_default="0", comment="1: reported as it happened"),
     )
     op.add_column("session", sa.Column("seen_at", sa.BigInteger, comment="the last heartbeat while it was open"))
+    op.add_column(
+        "session", sa.Column("told_at", sa.BigInteger, comment="the last start that was reported while it was open")
+    )
     op.create_index(
         "session_open_once",
         "session",
