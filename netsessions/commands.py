@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from netsessions.settings import Settings, settings_options
+from netsessions.upkeep import SWEEP
 from resolvers.clock import Clock, Period, parse_period
 from resolvers.context import Context, acting
 from resolvers.demo import DAYS, Made, NotEmptyError, make_demo
@@ -105,7 +106,7 @@ def sweep_command(settings: Settings, unseen_for: Period) -> None:
     """End the sessions of devices that no heartbeat has told of for longer than a period, at their last one."""
 
     async def work(context: Context) -> int:
-        acting.set("sweep")
+        acting.set(SWEEP)
         return await sweep(context, unseen_for)
 
     try:

@@ -11,7 +11,6 @@ from resolvers.context import Context
 from resolvers.live import Device, moved
 from resolvers.sightings import BATCH, ENDED
 from storage import accounting as ask
-from storage import changes
 from storage.sessions import SessionRow
 from storage.store import Parameters, Purpose, Transaction
 from storage.tables import CONNECTED, DAY, MISSING, SECOND
@@ -85,7 +84,7 @@ async def receive(context: Context, packet: Packet) -> Outcome | None:
         elif found is None or found.session is None or found.mac != packet.mac:
             return None
         else:
-            done = await _fitted(transaction, device, found.session, found.seen_at, packet)
+            done = await _fitted(device, found.session, found.seen_at, packet)
         await transaction.note(device.noted)
         return done
 
@@ -135,15 +134,13 @@ async def _opened(transaction: Transaction, device: Device, packet: Packet, told
     return Outcome(row, "stopped" if packet.kind == "STOP" else "started")
 
 
-async def _fitted(
-    transaction: Transaction, device: Device, row: SessionRow, seen_at: int | None, packet: Packet
-) -> Outcome:
+async def _fitted(device: Device, row: SessionRow, seen_at: int | None, packet: Packet) -> Outcome:
     columns = _columns(row, seen_at, packet)
     if not columns:
         return Outcome(row, None)
     if list(columns) == ["seen_at"]:
         # A sighting is no change that anybody waits for.
-        await transaction.execute(changes.update_session("seen_at"), columns | {"of": row.mac, "which": row.id})
+        await device.see(row, **columns)
         return Outcome(row, None)
     after = await device.change(row, **columns)
     if packet.kind == "STOP" and after.disconnected_at != row.disconnected_at:

@@ -94,14 +94,16 @@ class Device:
 
     async def change(self, row: SessionRow, **columns: Any) -> SessionRow:
         """The session with some of its columns changed."""
-        where = {"of": row.mac, "which": row.id}
-        await self._transaction.execute(changes.update_session(*sorted(columns)), columns | where)
+        await self._write(row, columns)
         after = await self._row(row.id)
         self.noted.append(noted(self._told, "UPDATED", row, after))
         return after
 
     async def see(self, row: SessionRow, **columns: int) -> None:
         """The session was seen, or told of again; the journal does not tell of it."""
+        await self._write(row, columns)
+
+    async def _write(self, row: SessionRow, columns: dict[str, Any]) -> None:
         where = {"of": row.mac, "which": row.id}
         await self._transaction.execute(changes.update_session(*sorted(columns)), columns | where)
 
@@ -144,12 +146,15 @@ async def _again(device: Device, row: SessionRow, there: There, ip: str, at: int
     # What is older than the last that is known of it, or is told again, does not say where the device is now.
     if row.ip != ip and is_news(row, there, at):
         row = await device.change(row, **moved(row, ip, at))
+    later: dict[str, int] = {}
     if at > max(row.connected_at or at, there.told_at or 0):
         # A stop that comes late may be of an earlier instant: then this is where the device was back.
-        await device.see(row, told_at=at)
+        later["told_at"] = at
     if there.seen_at is not None and there.seen_at < at:
         # Or a sweep would end it before this report.
-        await device.see(row, seen_at=at)
+        later["seen_at"] = at
+    if later:
+        await device.see(row, **later)
     return row
 
 

@@ -11,7 +11,7 @@ from resolvers.live import BEFORE, BEGUN, EVER, Device, There, is_news, moved, s
 from resolvers.sessions import latest, new_ids
 from storage import live as ask
 from storage.sessions import WIDTH, SessionRow
-from storage.store import Change, Parameters, Transaction, created
+from storage.store import CREATED, Change, Parameters, Transaction, created
 from storage.tables import MISSING_DISCONNECTION
 
 ENDED = "Disconnected"  # the event of a session that a sweep ends
@@ -61,7 +61,7 @@ def seeing(context: Context, seen: Sequence[Seen], at: int | None) -> Change[Hea
             context, transaction, told, {mac: ips[mac] for mac in ips if mac not in connected}, instant
         )
         await transaction.note(found + opened)
-        return Heartbeat(len(ips), sum(each["kind"] == "CREATED" for each in opened))
+        return Heartbeat(len(ips), sum(each["kind"] == CREATED for each in opened))
 
     return change
 

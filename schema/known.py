@@ -39,8 +39,8 @@ from strawberry.types.graphql import OperationType
 from schema.compiled import CompiledExecutor, Completed, NotPlainError, Shape
 from schema.inputs import Inputs
 from schema.operations import LISTS, spelled
+from schema.streams import KNOWN, LONGEST
 
-KNOWN, LONGEST = 256, 20_000  # documents that are kept, and the characters that one of them may have
 MOST_ERRORS = 50  # in variables; as many as graphql-core tells of by itself
 
 

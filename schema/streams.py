@@ -23,7 +23,7 @@ from resolvers.broadcast import Broadcast, TooSlowError
 from schema.errors import formatted
 from schema.types import Request
 
-KNOWN, LONGEST = 256, 20_000  # queries of which it is kept whether they are shared, and how long one may be
+KNOWN, LONGEST = 256, 20_000  # queries of which something is kept, and the characters that one of them may have
 LINGER = 1.0  # seconds for which what nobody follows any more goes on
 
 

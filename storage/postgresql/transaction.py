@@ -101,10 +101,11 @@ class Transaction:
 
     async def record(self, rows: Sequence[Parameters], *, known: bool = False) -> None:
         """Stores sessions and their devices; where told, leaves out ids that are there."""
-        await self._devices({row["mac"] for row in rows})
         if known:
-            await self._connection.execute(INSERT_UNKNOWN, *_arrays(WRITTEN, rows))
-        elif len(rows) < BULK:
+            await self.record_new(rows)
+            return
+        await self._devices({row["mac"] for row in rows})
+        if len(rows) < BULK:
             await self._connection.execute(INSERT, *_arrays(WRITTEN, rows))
         else:
             await self._connection.copy_records_to_table("session", records=map(_values, rows), columns=WRITTEN)
