@@ -1,0 +1,34 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { brotliCompressSync, gzipSync } from "node:zlib";
+import { defineConfig, type Plugin } from "vite";
+
+const built = new URL("../netsessions/web/", import.meta.url).pathname;
+
+/** Beside every built file that is text, the same compressed: the server has nothing to compress then. */
+const compressed: Plugin = {
+  name: "compressed",
+  apply: "build",
+  closeBundle() {
+    for (const name of readdirSync(built, { recursive: true, encoding: "utf8" })) {
+      if (!/\.(html|js|css|svg|json)$/.test(name)) continue;
+      const path = join(built, name);
+      const content = readFileSync(path);
+      writeFileSync(`${path}.br`, brotliCompressSync(content));
+      writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }));
+    }
+  },
+};
+
+export default defineConfig({
+  plugins: [compressed],
+  // For work on the pages: `npx vite` asks the server that runs beside it.
+  server: { proxy: { "/graphql": { target: "http://127.0.0.1:20212", ws: true } } },
+  build: {
+    outDir: built,
+    emptyOutDir: true,
+    // Small images stay files: the pages' policy takes nothing out of an address.
+    assetsInlineLimit: 0,
+    rolldownOptions: { input: ["index.html", "graphiql.html"] },
+  },
+});
