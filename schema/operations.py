@@ -30,6 +30,7 @@ from schema.types import (
     PresenceBucket,
     PresenceBucketSize,
     Request,
+    Server,
     Session,
     SessionChange,
     SessionEvent,
@@ -47,6 +48,7 @@ from schema.types import (
     planned,
     revision_of,
     session_of,
+    server_of,
 )
 
 _UNSET = strawberry.UNSET
@@ -134,6 +136,10 @@ LISTS: dict[str, Callable[[Request, Mapping[str, Any]], Any]] = {
 @strawberry.type
 class Query:
     @strawberry.field
+    @strawberry.field
+    def server(self, info: Ask) -> Server:
+        return server_of(info.context)
+
     async def node(self, info: Ask, id: strawberry.ID) -> Node | None:  # noqa: A002, the name that clients know
         context = info.context.context
         mac, identity = _parsed_id(id)

@@ -16,6 +16,7 @@ from resolvers.devices import Sighting
 from resolvers.feed import cursor_of
 from resolvers.paging import Slice
 from resolvers.presence import Bucket
+from resolvers.release import release
 from resolvers.sessions import Plan, Reported, lasted
 from schema.scalars import MAC, DateTime, IPAddress
 from storage.devices import DeviceRow
@@ -95,6 +96,21 @@ class Device(Node):
     @strawberry.field
     async def first_seen(self, info: Ask) -> DateTime | None:
         return _instant((await info.context.sightings.load(self.mac)).first_seen)
+
+@strawberry.type(
+    description="The server that answers; for clients that show wall-clock times, and how long ago something was."
+)
+class Server:
+    version: str
+    time_zone: str = strawberry.field(description="IANA name of its TIMEZONE.")
+    now: DateTime
+
+
+def server_of(request: Request) -> Server:
+    """The server as the schema shows it."""
+    clock = request.context.clock
+    return Server(version=release(), time_zone=clock.zone.key, now=DateTime(request.now))
+
 
     @strawberry.field(description="Now, while it is connected.")
     async def last_seen(self, info: Ask) -> DateTime | None:

@@ -1,6 +1,7 @@
 """The GraphQL door answers as its schema promises."""
 
 from collections.abc import AsyncGenerator, Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -419,4 +420,5 @@ def test_each_day_of_a_calendar_holds_what_is_drawn_on_it(ask: Ask) -> None:
         4: ["03T23:20 04T00:20"],
         5: ["05T10:00 06T00:00"],
         6: [],
+        ("{ server { version timeZone now } }", 0),
     }
