@@ -205,6 +205,7 @@ class SessionRevision:
     at: DateTime
     kind: SessionChangeKind
     by: str = strawberry.field(description="Name of the token, or of the command, that made it.")
+    session_id: strawberry.ID = strawberry.field(description="Of the session, also of one that has been deleted.")
     before: Session
     after: Session | None = strawberry.field(description="null where it was deleted.")
 
@@ -214,6 +215,7 @@ def revision_of(revision: Revision) -> SessionRevision:
     return SessionRevision(
         at=DateTime(revision.at),
         kind=SessionChangeKind(revision.kind),
+        session_id=session_id(row.mac, row.id),
         by=revision.who,
         before=session_of(revision.before),
         after=None if revision.after is None else session_of(revision.after),
