@@ -100,10 +100,10 @@ function Head({ line, server }: { line: Line; server: Server }) {
 
 /** The page of the address; of a store without sessions, what to do first. */
 function Pages() {
-  const { data } = useAnswer(AnySessionDocument, {});
-  if (data?.sessions.nodes.length === 0) return <Welcome />;
+  const { data, again } = useAnswer(AnySessionDocument, {});
+  if (data?.sessions.nodes.length === 0) return <Welcome again={again} />;
   return (
-    <Router onRouteChange={() => document.querySelector("main")?.focus()}>
+    <Router>
       <Route path="/" component={Presence} />
       <Route path="/calendar" component={Calendar} />
       <Route path="/events" component={Events} />

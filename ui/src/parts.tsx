@@ -1,7 +1,7 @@
 /** Pieces that several pages show. */
 
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Problem } from "./api";
 import type { SessionState } from "./operations";
 import type { Answer } from "./use";
@@ -19,19 +19,48 @@ export const DeviceLink = ({ mac, name }: { mac: string; name: string | null }) 
   </a>
 );
 
+type SearchProps = { label: string; hint: string; value: string; onSearch: (text: string) => void };
+
+const TYPING = 250; // milliseconds without a key, after which a search begins
+
+/** A field that tells of its text when nobody types any more, and follows what the address says. */
+export function Search({ label, hint, value, onSearch }: SearchProps) {
+  const [typed, setTyped] = useState(value);
+  const told = useRef(value);
+  if (told.current !== value) {
+    told.current = value;
+    setTyped(value);
+  }
+  useEffect(() => {
+    const text = typed.trim();
+    if (text === told.current) return;
+    const timer = setTimeout(() => {
+      told.current = text;
+      onSearch(text);
+    }, TYPING);
+    return () => clearTimeout(timer);
+  }, [typed, onSearch]);
+  return (
+    <input type="search" aria-label={label} placeholder={hint} value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />
+  );
+}
+
 /** A command to copy. */
 export function Command({ text }: { text: string }) {
+  const code = useRef<HTMLPreElement>(null);
   const [copied, setCopied] = useState(false);
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
+    getSelection()!.selectAllChildren(code.current!);
+    // A browser has a clipboard only for pages by HTTPS or of its own machine; elsewhere there is the old way.
+    if (navigator.clipboard) await navigator.clipboard.writeText(text);
+    else document.execCommand("copy");
     setCopied(true);
     setTimeout(() => setCopied(false), 2_000);
   };
   return (
     <div class="command">
-      <pre tabIndex={0}>{text}</pre>
-      {/* A browser has a clipboard only for pages that it trusts: by HTTPS, or of this machine. */}
-      {navigator.clipboard && <button type="button" onClick={copy}>{copied ? "Copied" : "Copy"}</button>}
+      <pre tabIndex={0} ref={code}>{text}</pre>
+      <button type="button" onClick={copy}>{copied ? "Copied" : "Copy"}</button>
     </div>
   );
 }

@@ -15,11 +15,11 @@ export const useServer = (): Server => useContext(ServerContext);
 export type Answer<T> = { data: T | null; problem: Problem | null; loading: boolean; again: () => void };
 
 const PAUSE = 2_000; // milliseconds at least between two askings because of changes
+const EASE = 20; // times as long as an answer took is waited, so that a busy network's pages do not load its server
 const RETRY = 5_000; // milliseconds until a server that did not answer is asked again
 
 /**
- * The answer to a question, asked again when it changes, when `again` is called, and, at most every two seconds, when sessions
- * do. What is there stays until another answer comes. Without variables nothing is asked.
+ * The answer to a question, asked again when it changes, when `again` is called, and, not too often, when sessions do. What is there stays until another answer comes. Without variables nothing is asked.
  */
 export function useAnswer<T, V>(document: TypedDocumentString<T, V>, variables: V | null): Answer<T> {
   const { live, signOut } = useServer();
@@ -27,14 +27,19 @@ export function useAnswer<T, V>(document: TypedDocumentString<T, V>, variables: 
   const [turn, setTurn] = useState(0);
   const again = useCallback(() => setTurn((n) => n + 1), []);
   const key = JSON.stringify(variables);
+  const took = useRef(0);
 
   useEffect(() => {
     if (variables === null) return;
     const abort = new AbortController();
+    const asked = Date.now();
     let retry = 0;
     setState((before) => ({ ...before, loading: true }));
     ask(document, variables, { signal: abort.signal }).then(
-      (data) => setState({ data, problem: null, loading: false }),
+      (data) => {
+        took.current = Date.now() - asked;
+        setState({ data, problem: null, loading: false });
+      },
       (problem: unknown) => {
         if (abort.signal.aborted || !(problem instanceof Problem)) return;
         if (problem.kind === "token") return signOut(problem.message);
@@ -58,7 +63,7 @@ export function useAnswer<T, V>(document: TypedDocumentString<T, V>, variables: 
           [timer, last] = [0, Date.now()];
           again();
         },
-        Math.max(last + PAUSE - Date.now(), 0),
+        Math.max(last + Math.max(PAUSE, EASE * took.current) - Date.now(), 0),
       );
     });
     return () => {
@@ -80,14 +85,11 @@ export function useNow(every: number): number {
   return now;
 }
 
-/** A value that follows another when it has been still for so many milliseconds. */
-export function useSettled<T>(value: T, pause: number): T {
-  const [settled, setSettled] = useState(value);
+/** What the browser calls the page. */
+export function useTitle(title: string): void {
   useEffect(() => {
-    const timer = setTimeout(() => setSettled(value), pause);
-    return () => clearTimeout(timer);
-  }, [value, pause]);
-  return settled;
+    document.title = `${title} – netsessions`;
+  }, [title]);
 }
 
 export type Query = Record<string, string>;

@@ -16,8 +16,8 @@ export function viewOf({ from, to, span }: Query, now: number): View {
   return { from: now - length * (1 - AHEAD), to: now + length * AHEAD };
 }
 
-/** What the address tells of a view: to the minute, in UTC. */
+/** What the address tells of a view: to the second, in UTC. */
 export function viewIn({ from, to }: View): Query {
-  const told = (instant: number) => `${new Date(instant).toISOString().slice(0, 16)}Z`;
+  const told = (instant: number) => `${new Date(instant).toISOString().slice(0, 19)}Z`;
   return { from: told(from), to: told(Math.max(to, from + SHORTEST)), span: "" };
 }

@@ -31,7 +31,7 @@ describe("the scale", () => {
 
 describe("the axis", () => {
   test.each([
-    [HOUR, "00:05"],
+    [HOUR, "00:15"],
     [DAY, "02:00", "03:00"],
     [7 * DAY, "Wed 11 Nov"],
     [31 * DAY, "Mon 16 Nov"],

@@ -3,7 +3,7 @@
 import { useMemo } from "preact/hooks";
 import { DaysDocument, DeviceDocument, type DaysQuery } from "../operations";
 import { Answered, DeviceLink } from "../parts";
-import { addressOf, useAnswer, useNow, useQuery, useServer } from "../use";
+import { addressOf, useAnswer, useNow, useQuery, useServer, useTitle } from "../use";
 import { viewIn } from "../view";
 import { counted, hours } from "../words";
 import { lastDay, type Month, monthLater, monthOf, offsetOf } from "../month";
@@ -23,12 +23,14 @@ export function Calendar() {
     end: isoDay(lastDay(month)),
     macs: mac ? [mac] : null,
   });
+  const title = NAMED.format(Date.UTC(month.year, month.month - 1, 1));
+  useTitle(title);
   const to = (by: number) => addressOf("/calendar", query, { month: isoDay({ ...monthLater(month, by), day: 1 }).slice(0, 7) });
 
   return (
     <main class="page">
       <div class="tools">
-        <h1>{NAMED.format(Date.UTC(month.year, month.month - 1, 1))}</h1>
+        <h1>{title}</h1>
         <nav class="spans" aria-label="Months">
           <a class="button" href={to(-1)} aria-label="Earlier month">‹</a>
           <a class="button" href={addressOf("/calendar", query, { month: "" })}>This month</a>

@@ -6,7 +6,7 @@ import { ask, Problem } from "../api";
 import { DaysDocument, DeviceDocument, DeviceSessionsDocument, type KnownFragment, NameDeviceDocument } from "../operations";
 import { Answered, deviceAddress, Online, State } from "../parts";
 import { Pages, placeOf } from "../paging";
-import { addressOf, useAnswer, useNow, useQuery, useServer } from "../use";
+import { addressOf, useAnswer, useNow, useQuery, useServer, useTitle } from "../use";
 import { at, counted, duration } from "../words";
 import { isoDay, MINUTE } from "../zone";
 import { Plot } from "../plot";
@@ -43,6 +43,7 @@ function Known({ device, again }: { device: KnownFragment; again: () => void }) 
   const { zone } = useServer();
   const [editing, setEditing] = useState(false);
   const { mac, name, owner, isConnected, firstSeen, lastSeen } = device;
+  useTitle(name ?? mac);
   return (
     <header class="device">
       <h1>{name ?? mac}</h1>

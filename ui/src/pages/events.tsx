@@ -1,10 +1,10 @@
 /** Events: the ends of sessions, in six kinds. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useCallback } from "preact/hooks";
 import { EventsDocument, type EventsQuery, type SessionEventOrder, type SessionEventType, TotalsDocument, type TotalsQuery } from "../operations";
-import { Answered, DeviceLink, State } from "../parts";
+import { Answered, DeviceLink, Search, State } from "../parts";
 import { Pages, placeOf } from "../paging";
-import { addressOf, useAnswer, useQuery, useServer, useSettled } from "../use";
+import { addressOf, useAnswer, useQuery, useServer, useTitle } from "../use";
 import { at, counted, duration } from "../words";
 import type { Zone } from "../zone";
 
@@ -35,14 +35,12 @@ export function Events() {
   const kind = KINDS.find(([known]) => known === query.type)?.[0] ?? "ALL";
   const period = query.period || "7 days";
   const orderBy = ORDERS.find((known) => known === query.order) ?? "NEWEST";
-  const [typed, setTyped] = useState(query.search ?? "");
-  const search = useSettled(typed.trim(), 250);
-  useEffect(() => {
-    if (search !== (query.search ?? "")) change({ search, after: "", before: "" }, { replace: true });
-  }, [search]);
+  const search = query.search ?? "";
+  const seek = useCallback((search: string) => change({ search, after: "", before: "" }, { replace: true }), [change]);
+  useTitle("Events");
 
   const totals = useAnswer(TotalsDocument, { period });
-  const answer = useAnswer(EventsDocument, { type: kind, period, search: query.search || null, orderBy, ...placeOf(query) });
+  const answer = useAnswer(EventsDocument, { type: kind, period, search: search || null, orderBy, ...placeOf(query) });
   const to = (change: Record<string, string>) => addressOf("/events", query, { ...change, after: "", before: "" });
   const periods = PERIODS.includes(period) ? PERIODS : [...PERIODS, period];
 
@@ -57,10 +55,7 @@ export function Events() {
         ))}
       </nav>
       <div class="tools">
-        <input
-          type="search" aria-label="Search events" placeholder="Device, owner, IP, event"
-          value={typed} onInput={(event) => setTyped(event.currentTarget.value)}
-        />
+        <Search label="Search events" hint="Device, owner, IP, event" value={search} onSearch={seek} />
         <label>
           Last{" "}
           <select value={period} onChange={(event) => change({ period: event.currentTarget.value, after: "", before: "" })}>

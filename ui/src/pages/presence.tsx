@@ -4,11 +4,11 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks"
 import { useLocation } from "preact-iso";
 import { ask, type Change, Problem } from "../api";
 import { BarsDocument, DevicesDocument, type SessionState } from "../operations";
-import { deviceAddress, Failed, Loading } from "../parts";
+import { deviceAddress, Failed, Loading, Search } from "../parts";
 import { type Bar, barOf, type Order, ORDERS, overlaps, rowsOf } from "../timeline/rows";
 import { panned, span, type View, zoomed } from "../timeline/scale";
 import { Timeline } from "../timeline/timeline";
-import { useAnswer, useNow, useQuery, useServer, useSettled } from "../use";
+import { useAnswer, useNow, useQuery, useServer, useTitle } from "../use";
 import { STATES } from "../words";
 import { DAY, HOUR } from "../zone";
 import { viewIn, viewOf } from "../view";
@@ -22,14 +22,12 @@ export function Presence() {
   const { route } = useLocation();
   const [query, change] = useQuery();
   const now = useNow(15_000);
+  useTitle("Presence");
   const view = useMemo(() => viewOf(query, now), [query.from, query.to, query.span, now]);
   const states = useMemo(() => (query.states?.split(",") ?? []).filter((state) => state in STATES) as SessionState[], [query.states]);
   const order = ORDERS.find((known) => known === query.order) ?? "name";
 
-  const [typed, setTyped] = useState(query.search ?? "");
-  const search = useSettled(typed.trim(), 250);
-  useEffect(() => change({ search }, { replace: true }), [search]);
-
+  const search = query.search ?? "";
   const found = useAnswer(DevicesDocument, { search: search || null });
   const devices = found.data?.devices.nodes;
   const macs = useMemo(
@@ -43,6 +41,7 @@ export function Presence() {
   );
 
   const show = useCallback((next: View) => change(viewIn(next), { replace: true }), [change]);
+  const seek = useCallback((search: string) => change({ search }, { replace: true }), [change]);
   const open = useCallback((mac: string) => route(deviceAddress(mac)), [route]);
   const toggle = (state: SessionState) => {
     const kept = states.includes(state) ? states.filter((other) => other !== state) : [...states, state];
@@ -54,10 +53,7 @@ export function Presence() {
     <main class="presence">
       <h1 class="sr-only">Presence</h1>
       <div class="tools">
-        <input
-          type="search" aria-label="Search devices" placeholder="Name, owner or MAC"
-          value={typed} onInput={(event) => setTyped(event.currentTarget.value)}
-        />
+        <Search label="Search devices" hint="Name, owner or MAC" value={search} onSearch={seek} />
         <fieldset class="chips">
           <legend class="sr-only">States</legend>
           {(Object.keys(STATES) as SessionState[]).map((state) => (

@@ -1,8 +1,17 @@
 /** What a store without sessions shows: how to fill it. */
 
+import { useEffect } from "preact/hooks";
 import { Command } from "../parts";
+import { useTitle } from "../use";
 
-export function Welcome() {
+const EVERY = 5_000; // milliseconds: an import is not among the changes that are told of
+
+export function Welcome({ again }: { again: () => void }) {
+  useTitle("No session yet");
+  useEffect(() => {
+    const timer = setInterval(again, EVERY);
+    return () => clearInterval(timer);
+  }, [again]);
   const body = `{"mac": "AA:BB:CC:DD:EE:FF", "ip": "192.168.1.10", "start_time": "2025-08-01T10:00:00", "end_time": "2025-08-01T12:00:00"}`;
   return (
     <main class="page welcome">

@@ -37,7 +37,7 @@ const STEPS = [
   ...[1, 3, 12].map(months),
 ];
 
-const LABEL_WIDTH = 72; // pixels, so that no label touches the next
+const LABEL_WIDTH = 84; // pixels, so that no label touches the next
 
 const named = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat("en-GB", { ...options, timeZone: "UTC" });
 const TIME = named({ hour: "2-digit", minute: "2-digit" });

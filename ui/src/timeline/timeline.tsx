@@ -32,7 +32,9 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
   const [top, setTop] = useState(0);
   const [pointed, setPointed] = useState<Pointed | null>(null);
   const [focus, setFocus] = useState(0);
-  const [chosen, setChosen] = useState<Bar | null>(null);
+  const [chosenId, setChosen] = useState<string | null>(null);
+  const at = Math.min(focus, rows.length - 1);
+  const chosen = rows[at]?.bars.find(({ id }) => id === chosenId) ?? null;
   // What is drawn next: moved at every event of the pointer, without a turn through the page.
   const state = useRef({ view, top: 0, frame: 0, still: 0 });
 
@@ -63,20 +65,24 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
       state.current.view = next;
       soon();
       clearTimeout(state.current.still);
-      state.current.still = window.setTimeout(() => onView(next), STILL);
+      state.current.still = window.setTimeout(() => {
+        state.current.still = 0;
+        onView(next);
+      }, STILL);
     },
     [soon, onView],
   );
 
+  // What comes in while somebody moves the view does not take it out of their hand.
   useLayoutEffect(() => {
-    state.current.view = view;
-    draw();
-  }, [view, draw]);
+    if (!state.current.still) state.current.view = view;
+  }, [view]);
+  useLayoutEffect(draw, [view, draw]);
 
   useEffect(() => {
     const element = scroller.current!;
     const measure = () => {
-      setSize({ width: canvas.current!.clientWidth, height: element.clientHeight });
+      if (canvas.current) setSize({ width: canvas.current.clientWidth, height: element.clientHeight });
     };
     const observer = new ResizeObserver(measure);
     observer.observe(element);
@@ -181,24 +187,23 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
 
   /** Goes to the session after or before the chosen one, and brings it into view. */
   const choose = (by: 1 | -1) => {
-    const bars = rows[focus]?.bars ?? [];
+    const bars = rows[at]?.bars ?? [];
     const { view } = state.current;
-    const at = chosen ? bars.findIndex(({ id }) => id === chosen.id) : -1;
     const inView = by > 0 ? bars.findIndex((bar) => bar.end >= view.from) : bars.findLastIndex((bar) => bar.start <= view.to);
-    const next = bars[at < 0 ? inView : at + by];
+    const next = bars[chosen ? bars.indexOf(chosen) + by : inView];
     if (!next) return;
-    setChosen(next);
+    setChosen(next.id);
     const end = Math.min(next.end, now);
     if (next.start > view.to || end < view.from) move(panned(view, (next.start + end) / 2 - (view.from + view.to) / 2));
   };
 
   const keys: Record<string, () => void> = {
-    ArrowDown: () => focusRow(focus + 1),
-    ArrowUp: () => focusRow(focus - 1),
+    ArrowDown: () => focusRow(at + 1),
+    ArrowUp: () => focusRow(at - 1),
     Home: () => focusRow(0),
     End: () => focusRow(rows.length - 1),
-    PageDown: () => focusRow(focus + 10),
-    PageUp: () => focusRow(focus - 10),
+    PageDown: () => focusRow(at + 10),
+    PageUp: () => focusRow(at - 10),
     ArrowRight: () => choose(1),
     ArrowLeft: () => choose(-1),
     "+": () => move(zoomed(state.current.view, middle(state.current.view), 1 / STEP)),
@@ -212,18 +217,12 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
     action();
   };
 
-  const at = Math.min(focus, rows.length - 1);
   const [first, last] = shown({ top, height: size.height, rows });
   const listed = [...rows.keys()].slice(first, last);
   // The row that has the focus stays in the list, also when it is scrolled away.
   if (at >= 0 && !(first <= at && at < last)) listed.push(at);
-  const tip = pointed ?? (chosen && chosenAt(chosen));
-
-  function chosenAt(bar: Bar): Pointed {
-    const { view } = state.current;
-    const n = rows.findIndex((row) => row.device.mac === bar.mac);
-    return { bar, x: Math.min(Math.max(toX(view, size.width, bar.start), 0), size.width), y: AXIS + (n + 0.5) * ROW - top };
-  }
+  const chosenX = chosen && Math.min(Math.max(toX(state.current.view, size.width, chosen.start), 0), size.width);
+  const tip = pointed ?? (chosen && { bar: chosen, x: chosenX!, y: AXIS + (at + 0.5) * ROW - top });
 
   return (
     <div class="timeline" ref={scroller} onScroll={scrolled}>
@@ -232,10 +231,6 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
         <canvas ref={canvas} aria-hidden="true" style={{ height: `${size.height}px`, cursor: pointed ? "pointer" : "" }} />
         {tip && <Tip {...tip} width={size.width} height={size.height} zone={zone} now={now} name={nameOf(rows, tip.bar.mac)} />}
       </div>
-      <p class="sr-only" id="keys">
-        Arrow keys up and down go from device to device, left and right through a device's sessions; plus and minus zoom; Enter
-        opens the device.
-      </p>
       <ul class="names" aria-label="Devices and their sessions" aria-describedby="keys" style={{ height: `${rows.length * ROW}px` }} onKeyDown={pressed}>
         {listed.map((n) => {
           const { device, online, bars } = rows[n]!;
@@ -258,6 +253,7 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
           );
         })}
       </ul>
+      <p id="keys">↑ ↓ from device to device, ← → through its sessions, + − zoom, Enter opens the device.</p>
       <p class="sr-only" aria-live="polite">
         {chosen && [STATES[chosen.state], ...told(chosen, zone, now).map(([label, value]) => `${label}: ${value}`)].join(", ")}
       </p>
