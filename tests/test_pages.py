@@ -214,3 +214,51 @@ def test_pages_that_were_not_built_say_how_to_build_them(tmp_path: Path, monkeyp
         assert "Traceback" not in answer.text
     assert client.get("/assets/index.js").status_code == 404
     assert client.get("/docs").status_code == 200
+
+
+def loaded_by(page: str) -> set[Path]:
+    """The scripts of a built page: those that it names, and those that they name, at once or when they are wanted."""
+    scripts = {path for path in (BUILT / "assets").iterdir() if path.suffix == ".js"}
+    found: set[Path] = set()
+    waiting = [BUILT / page]
+    while waiting:
+        text = waiting.pop().read_text(encoding="utf-8")
+        more = {path for path in scripts - found if path.name in text}
+        found |= more
+        waiting.extend(more)
+    return found
+
+
+def test_the_pages_load_at_most_60_kb_of_scripts() -> None:
+    """Compressed, all of them together, also what comes only when it is wanted; GraphiQL is no part of them."""
+    scripts = loaded_by("index.html")
+    assert scripts
+    assert sum(path.with_name(f"{path.name}.br").stat().st_size for path in scripts) <= 60_000
+    assert loaded_by("graphiql.html") - scripts
+    assert not [path for path in scripts if "monaco" in path.name]
+
+
+def test_the_pages_name_no_other_host() -> None:
+    """But for namespaces, which are names and not asked for."""
+    texts = [(BUILT / "index.html").read_text(encoding="utf-8")]
+    texts += [path.read_text(encoding="utf-8") for path in loaded_by("index.html")]
+    texts += [path.read_text(encoding="utf-8") for path in (BUILT / "assets").glob("*.svg")]
+    assert set(re.findall(r"(?:https?|wss?):/*[\w.-]+", "".join(texts))) <= {"http://www.w3.org"}
+
+
+def test_no_document_or_style_loads_from_another_host() -> None:
+    """GraphiQL's scripts have addresses in texts to read; what they ask for, the tests in a browser watch."""
+    for path in (*BUILT.glob("*.html"), *(BUILT / "assets").glob("*.css"), pages.HERE / "docs.html"):
+        text = path.read_text(encoding="utf-8")
+        loads = re.findall(r"""(?:src|href)=["']?([^"'> ]+)|url\(["']?([^"')]+)|@import\s+["']([^"']+)""", text)
+        for address in ("".join(found) for found in loads):
+            assert re.match(r"(/(?!/)|data:|#|[\w.-]+$)", address), f"{path.name}: {address[:100]}"
+
+
+def test_every_text_lies_there_compressed_too() -> None:
+    """Nothing is compressed while somebody waits."""
+    texts = [path for path in BUILT.rglob("*") if path.suffix in (".html", ".js", ".css", ".svg")]
+    assert len(texts) > 4
+    for path in texts:
+        assert gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes()) == path.read_bytes()
+        assert path.with_name(f"{path.name}.br").is_file()

@@ -35,6 +35,7 @@ export default defineConfig({
   server: { proxy: { "/graphql": { target: "http://127.0.0.1:20212", ws: true } } },
   build: {
     outDir: made,
+    modulePreload: { polyfill: false },
     // Small images stay files: the pages' policy takes nothing out of an address.
     assetsInlineLimit: 0,
     // Monaco in one piece is what it is.

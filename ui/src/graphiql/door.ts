@@ -25,6 +25,7 @@ export async function signIn(token: string): Promise<boolean> {
 /** Asks with the token that is kept, and tells when that is refused. */
 export function door(refused: () => void): Fetcher {
   const url = new URL("/graphql", location.href);
+  let refusal: Response | undefined; // it stays one: the server is not asked again with the same token
   return createGraphiQLFetcher({
     url: url.href,
     headers: headers(token()),
@@ -35,8 +36,12 @@ export function door(refused: () => void): Fetcher {
       connectionParams: headers(token()),
     }),
     async fetch(input, init) {
+      if (refusal) return refusal.clone();
       const answer = await fetch(input, init);
-      if (answer.status === 401) refused();
+      if (answer.status === 401) {
+        refusal = answer.clone();
+        refused();
+      }
       return answer;
     },
   });
