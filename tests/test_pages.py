@@ -18,6 +18,7 @@ from tests.server import Server, running
 
 PAGES = ("/", "/calendar", "/events", "/devices/AA:BB:CC:DD:EE:FF", "/graphiql", "/docs")
 BUILT = pages.WEB
+CLIENT = httpx.Client(timeout=60)  # one for all: each takes its time to be made
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def assets() -> list[str]:
 
 def ask(server: Server, path: str, method: str = "GET", **headers: str) -> httpx.Response:
     """What a client without a token is answered; it takes nothing compressed unless told."""
-    return httpx.request(method, server.url + path, headers={"Accept-Encoding": "identity"} | headers)
+    return CLIENT.request(method, server.url + path, headers={"Accept-Encoding": "identity"} | headers)
 
 
 def policy_of(answer: httpx.Response) -> dict[str, list[str]]:
@@ -120,7 +121,7 @@ def test_what_was_compressed_ahead_goes_to_who_takes_it(server: Server, path: st
         ("zstd, *;q=0.1", None),
         ("", None),
     ):
-        with httpx.stream("GET", server.url + path, headers={"Accept-Encoding": accepted}) as answer:
+        with CLIENT.stream("GET", server.url + path, headers={"Accept-Encoding": accepted}) as answer:
             raw = b"".join(answer.iter_raw())
         assert answer.headers.get("content-encoding") == coding, accepted
         assert answer.headers["content-type"] == plain.headers["content-type"]
