@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -266,6 +267,16 @@ def test_devices_can_be_had_by_name_and_by_when_they_were_seen(ask: Ask, context
     latest = sorted(by_mac, key=lambda node: node["lastSeen"] or "", reverse=True)
     connected = [node for node in by_mac if node["isConnected"]]
     assert seen == connected + [node for node in latest if not node["isConnected"]]
+
+
+@pytest.mark.parametrize(("shorter", "longest"), [*pairwise([0, *SPANS, 500 * DAY])])
+def test_the_latest_to_start_need_not_be_the_last_seen(ask: Ask, context: Context, shorter: int, longest: int) -> None:
+    """Of two sessions that are about as long, the one that started first may end last, later than those of others."""
+    then = context.clock.now() - 600 * DAY
+    for mac, start, end in ((MAC, 0, longest), (MAC, 1, 2 + shorter), ("AA:BB:CC:DD:EE:00", 0, 3 + shorter)):
+        create(ask, mac=mac, startTime=iso(then + start), endTime=iso(then + end))
+    seen = ask(DEVICES, o="LAST_SEEN")["data"]["devices"]["nodes"]
+    assert [node["mac"] for node in seen] == [MAC, "AA:BB:CC:DD:EE:00"]
 
 
 @pytest.mark.parametrize("order", ["MAC", "NAME", "LAST_SEEN"])
