@@ -38,7 +38,10 @@ lock: .venv/installed-dev ## pin the dependencies anew, with hashes
 	@echo "Creating .venv"
 	$(PYTHON) -m venv .venv
 
-.venv/installed: requirements.lock pyproject.toml | .venv/bin/pip
+PAGES := $(shell find ui schema/schema.graphql -name node_modules -prune -o -name dist -prune -o \
+	-type f ! -name operations.ts -print)
+
+.venv/installed: requirements.lock pyproject.toml hatch_build.py $(PAGES) | .venv/bin/pip
 	@echo "Installing netsessions and what it needs into .venv"
 	$(PIP) install --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
