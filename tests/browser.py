@@ -86,7 +86,8 @@ def opened(browser: Browser, seen: Seen) -> Iterator[Page]:
         if message.type == "error":
             seen.errors.append(f"{message.text} ({message.location['url']})")
 
-    context = browser.new_context(service_workers="block")
+    # Elsewhere than the tests' servers: what a page shows must be of the server's zone.
+    context = browser.new_context(service_workers="block", timezone_id="America/New_York", locale="de-DE")
     try:
         context.set_default_timeout(SECONDS * 1000)
         context.route("**/*", routed)

@@ -28,13 +28,13 @@ export function Presence() {
   const order = ORDERS.find((known) => known === query.order) ?? "name";
 
   const search = query.search ?? "";
-  const found = useAnswer(DevicesDocument, { search: search || null });
+  const found = useAnswer(DevicesDocument, { search: search || null, orderBy: order === "seen" ? "LAST_SEEN" : "NAME" });
   const devices = found.data?.devices.nodes;
   const macs = useMemo(
     () => (search && devices && devices.length <= MOST_NAMED ? devices.map(({ mac }) => mac) : null),
     [search, devices],
   );
-  const { bars, complete, problem, again } = useBars(view, states, macs, now);
+  const { bars, complete, problem, again } = useBars(view, states, macs);
   const rows = useMemo(
     () => (devices && bars ? rowsOf(devices, bars, view, now, order, states.length > 0) : null),
     [devices, bars, view, now, order, states.length],
@@ -105,14 +105,13 @@ type Loaded = { view: View; key: string; bars: Map<string, Bar>; complete: boole
  * The sessions around the view. More than the view is loaded, so that the next move finds something to draw, unless that is
  * more than can be. `complete` is false where there are more in the view than are drawn.
  */
-function useBars(view: View, states: SessionState[], macs: string[] | null, now: number) {
+function useBars(view: View, states: SessionState[], macs: string[] | null) {
   const { live, signOut } = useServer();
   const [loaded, setLoaded] = useState<Loaded | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
   const [turn, setTurn] = useState(0);
   const again = useCallback(() => setTurn((n) => n + 1), []);
   const key = JSON.stringify([states, macs, turn]);
-  const until = Math.max(view.to, now);
   const enough = loaded?.key === key && loaded.view.from <= view.from && view.to <= loaded.view.to
     && (loaded.complete || Math.abs(span(loaded.view) / span(view) - 1) < 0.01);
 
@@ -120,9 +119,13 @@ function useBars(view: View, states: SessionState[], macs: string[] | null, now:
     if (enough) return;
     const abort = new AbortController();
     let retry = 0;
+    // What changes after the server has read, and before its answer is here, comes on top of it.
+    const since: Change[] = [];
+    const stop = live.listen((change) => change && since.push(change));
     load(view, { states, macs }, abort.signal).then(
       (fresh) => {
-        setLoaded({ ...fresh, key });
+        stop();
+        setLoaded(since.reduce<Loaded>((all, change) => changed(all, change, { states, macs }), { ...fresh, key }));
         setProblem(null);
       },
       (cause: unknown) => {
@@ -133,6 +136,7 @@ function useBars(view: View, states: SessionState[], macs: string[] | null, now:
       },
     );
     return () => {
+      stop();
       abort.abort();
       clearTimeout(retry);
     };
@@ -147,7 +151,7 @@ function useBars(view: View, states: SessionState[], macs: string[] | null, now:
   );
 
   const bars = useMemo(() => (loaded ? [...loaded.bars.values()] : null), [loaded]);
-  return { bars, complete: loaded?.complete ?? true, problem, again, until };
+  return { bars, complete: loaded?.complete ?? true, problem, again };
 }
 
 type Wanted = { states: SessionState[]; macs: string[] | null };
