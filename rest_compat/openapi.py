@@ -30,7 +30,7 @@ ERRORS = {
     401: "No bearer token, or not the right one.",
     404: "There is nothing at this path.",
     405: "The path does not take this method.",
-    413: "The body is larger than 1 MiB.",
+    413: "The body is larger than the server takes.",
     415: "The body is not application/json.",
     500: "Something went wrong on the server.",
     503: "The store cannot be used at the moment; nothing was stored.",
