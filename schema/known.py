@@ -9,7 +9,6 @@
 Everything else, and every query the first time, is Strawberry's. `compiled.py` says how to do without.
 """
 
-import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -100,7 +99,6 @@ class KnownQueries(Schema):
     def __init__(self, *, extensions: list[Any], limits: Limits, **how: Any) -> None:
         self._known: Recent[_Known] = Recent()
         self._limits = limits
-        self._turn = asyncio.Lock()
         super().__init__(extensions=[*extensions, lambda: _Remember(self._known)], **how)
         self._inputs = Inputs(self)
 
@@ -118,9 +116,6 @@ class KnownQueries(Schema):
         allowed_operation_types = set(allowed_operation_types or OperationType) - {OperationType.SUBSCRIPTION}
         operation = self.known(query, operation_name, allowed_operation_types)
         if query is None or operation is None:
-            # To read a text takes long, for what a step here may take. One does after the other, and known queries between.
-            async with self._turn:
-                await asyncio.sleep(0)
             return await super().execute(
                 query,
                 variable_values,

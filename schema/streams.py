@@ -31,8 +31,14 @@ class _ShownError(GraphQLError):
     """An error that formats itself as clients are to see it."""
 
     def __init__(self, error: GraphQLError) -> None:
-        super().__init__(error.message, error.nodes, path=error.path, original_error=error.original_error)
         self._shown = formatted(error)
+        super().__init__(
+            error.message,
+            error.nodes,
+            path=error.path,
+            original_error=error.original_error,
+            extensions=self._shown["extensions"],
+        )
 
     @property
     def formatted(self) -> GraphQLFormattedError:
