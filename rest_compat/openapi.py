@@ -1,6 +1,5 @@
 """The description of the REST door, made from the models that validate its input, so that the two cannot disagree."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from resolvers.answers import FIELD
@@ -17,6 +16,7 @@ from resolvers.inputs import (
     StartReport,
     StopReport,
 )
+from resolvers.release import release
 from rest_compat import ical
 from rest_compat.exports import FORMS
 from rest_compat.requests import TableQuery
@@ -30,12 +30,13 @@ ERRORS = {
     401: "No bearer token, or not the right one.",
     404: "There is nothing at this path.",
     405: "The path does not take this method.",
+    408: "It took longer than QUERY_SECONDS to begin; the database has given it up.",
     413: "The body is larger than the server takes.",
     415: "The body is not application/json.",
     500: "Something went wrong on the server.",
     503: "The store cannot be used at the moment; nothing was stored.",
 }
-OF_A_BODY = (413, 415)
+OF_A_BODY, OF_A_QUESTION = (413, 415), (408,)
 MAYBE = ("connected_at", "disconnected_at", "disconnection_event")  # null in an exported session without such an end
 BY_QUERY = "token"  # the parameter that carries one
 BODIES = (NewSession, StartReport, StopReport, OneDevice)
@@ -52,7 +53,7 @@ def document() -> Schema:
     """The OpenAPI 3.1 description of the paths."""
     return {
         "openapi": "3.1.0",
-        "info": {"title": "netsessions", "version": _version(), "description": "When devices were on the network."},
+        "info": {"title": "netsessions", "version": release(), "description": "When devices were on the network."},
         "security": [{"bearer": []}],
         "paths": {
             "/sessions/create": {"post": _operation("createSession", "Create a session", "Done", body=NewSession)},
@@ -98,13 +99,6 @@ def document() -> Schema:
     }
 
 
-def _version() -> str:
-    try:
-        return version("netsessions")
-    except PackageNotFoundError:
-        return "0.1.0"
-
-
 def _reference(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
@@ -124,7 +118,7 @@ def _operation(
     done = answer if isinstance(answer, dict) else {"description": "Done.", "content": _json(answer)}
     responses: Schema = {"200": done}
     for status, description in ERRORS.items():
-        if body is not None or status not in OF_A_BODY:
+        if status not in (OF_A_BODY if body is None else OF_A_QUESTION):
             responses[str(status)] = {"description": description, "content": _json("Failure")} | _headers(status)
     operation: Schema = {"operationId": identity, "summary": summary, "responses": responses}
     if query is not None:
