@@ -5,10 +5,11 @@ import json
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import get_introspection_query
+from graphql import OperationDefinitionNode, get_introspection_query, parse
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
@@ -20,6 +21,7 @@ from rest_compat.door import rest_door
 from schema.build import build
 from schema.documents import Documents
 from schema.door import GraphQLDoor
+from schema.limits import Cost, measured
 from storage.deadline import deadline
 from storage.errors import TookTooLongError
 from storage.sessions import any_session
@@ -235,6 +237,16 @@ def test_what_grows_with_each_spread_is_refused_at_once(door: Door, query: str) 
 def test_introspection_is_within_the_limits(door: Door, how: dict[str, bool]) -> None:
     """As GraphiQL and code generators ask for it."""
     passes(door(), get_introspection_query(**how))
+
+
+def test_what_our_own_pages_ask_is_within_the_limits() -> None:
+    """Whatever its variables are."""
+    schema = build()._schema
+    document = parse((Path(__file__).parent.parent / "ui" / "src" / "operations.graphql").read_text(encoding="utf-8"))
+    assert measured(document, DEFAULT) is None
+    operations = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
+    assert len(operations) > 5
+    assert [each.name for each in operations if Cost.of(schema, document, each, DEFAULT)] == []
 
 
 @pytest.mark.parametrize("url", DATABASES[:1], indirect=True)
