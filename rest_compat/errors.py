@@ -46,6 +46,7 @@ def translated(problem: Exception) -> Response:
             message = f"The store cannot be used at the moment. {problem.advice}"
             return failure(503, message, "unavailable", {"Retry-After": str(problem.retry_after)})
         case TookTooLongError():
+            log.warning("A list was given up after QUERY_SECONDS")
             return failure(408, problem.advice, "query_timeout")
         case HTTPException(status_code=status) if status in _HTTP:
             error, message = _HTTP[status]

@@ -67,6 +67,7 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
         case TookTooLongError():
             answer["message"] = cause.advice
             extensions["code"] = "QUERY_TIMEOUT"
+            log.warning("given up after QUERY_SECONDS: %s", error.path)
         case TooSlowError():
             extensions["code"] = "TOO_SLOW"
         case RecursionError():

@@ -193,5 +193,5 @@ def test_ten_attackers_make_nobody_wait_twice_as_long(server: Server, client: ht
     finally:
         attackers.kill()
         attackers.wait()
-    assert others > 100, "they did attack"
+    assert others >= 20, "they did attack"
     assert median(attacked) < 2 * median(quiet), (median(attacked), median(quiet))
