@@ -48,7 +48,7 @@ async def running_app(settings: Settings, token: str, marks: Marks | None = None
     store = await open_store(settings.database_url, settings.database_read_url, marks)
     try:
         metrics = Metrics()
-        context = Context(store, Clock(settings.zone), metrics.written.inc)
+        context = Context(store, Clock(settings.zone), metrics.written.inc, settings.limits)
         app = build(context, token, metrics, ui=settings.ui)
         async with kept_up(context, settings.unseen_for):
             yield Ending(Asking(app) if settings.database_read_url else app, context.feed.close)

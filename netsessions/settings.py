@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resolvers.clock import Clock, Period, parse_period
+from resolvers.limits import DEFAULT, Limits
 from storage.store import POSTGRESQL, SQLITE, sqlite_path
 
 _TOKEN = re.compile(r"[\x21-\x7e]{8,}", re.ASCII)  # what a header can carry, and not guessed by hand
@@ -81,6 +82,31 @@ class Settings(BaseSettings):
         None,
         description="After how long without a heartbeat the server ends a session at its last one, as in '10 minutes'; "
         "without it never. Sessions that no heartbeat ever told of are left alone.",
+    )
+    max_body: int = Field(
+        DEFAULT.body, ge=1024, le=2**30, description="Bytes of a request's body, at either door; more is answered 413."
+    )
+    max_page: int = Field(DEFAULT.page, ge=50, le=100_000, description="Rows that a page of a GraphQL list may have.")
+    max_tokens: int = Field(
+        DEFAULT.tokens,
+        ge=500,
+        le=1_000_000,
+        description="Words and signs of a GraphQL document, of 20 characters each.",
+    )
+    max_depth: int = Field(DEFAULT.depth, ge=5, le=100, description="Levels of fields in a GraphQL operation.")
+    max_aliases: int = Field(DEFAULT.aliases, ge=0, le=10_000, description="Aliases in a GraphQL operation.")
+    max_directives: int = Field(DEFAULT.directives, ge=0, le=10_000, description="Directives in a GraphQL operation.")
+    max_root_fields: int = Field(
+        DEFAULT.root_fields, ge=1, le=10_000, description="Queries, or mutations, in a GraphQL operation."
+    )
+    max_cost: int = Field(
+        DEFAULT.cost,
+        ge=20_000,
+        le=2**31,
+        description="Values that a GraphQL operation may ask for: leaves by page sizes.",
+    )
+    query_seconds: float = Field(
+        DEFAULT.seconds, gt=0, le=3600, description="Seconds for which the database works for what reads; then 408."
     )
     radius_clients: SecretStr | None = Field(
         None,
@@ -173,6 +199,21 @@ class Settings(BaseSettings):
     def address(self, host: str) -> str:
         """Where the server is reached under a name or address of its machine."""
         return f"http://{f'[{host}]' if ':' in host else host}:{self.graphql_port}"
+
+    @property
+    def limits(self) -> Limits:
+        """How much one request may ask for."""
+        return Limits(
+            body=self.max_body,
+            seconds=self.query_seconds,
+            page=self.max_page,
+            tokens=self.max_tokens,
+            depth=self.max_depth,
+            aliases=self.max_aliases,
+            directives=self.max_directives,
+            root_fields=self.max_root_fields,
+            cost=self.max_cost,
+        )
 
     @property
     def clients(self) -> list[Client]:

@@ -23,12 +23,13 @@ from netsessions.app import running_app
 from netsessions.ending import Ending
 from netsessions.observe import configure_logging
 from netsessions.settings import Settings
-from schema.door import MAX_BODY
 from storage.errors import StoreUnusableError
 from storage.marks import Marks
 
-# A message holds no more than a body may. Changes are short, and compressing each for each subscriber is what takes longest.
-WEBSOCKETS: dict[str, Any] = {"ws_max_size": MAX_BODY, "ws_per_message_deflate": False}
+
+def websockets(settings: Settings) -> dict[str, Any]:
+    """A message holds no more than a body may. Compressing each change for each subscriber is what would take longest."""
+    return {"ws_max_size": settings.max_body, "ws_per_message_deflate": False}
 
 
 class Worker:
@@ -89,7 +90,7 @@ def serve(settings: Settings, token: str, listener: socket, *, grace: int) -> No
             log_config=None,
             access_log=False,
             server_header=False,
-            **WEBSOCKETS,
+            **websockets(settings),
             timeout_graceful_shutdown=grace,
         )
         Multiprocess(config, [listener]).run()

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from resolvers.clock import Clock
 from resolvers.feed import Feed
+from resolvers.limits import DEFAULT, Limits
 from storage.store import Parameters, Store
 
 OWN = "API_TOKEN"  # the name of the server's own token
@@ -29,6 +30,7 @@ class Context:
     store: Store
     clock: Clock
     on_written: Callable[[int], None] = _nobody
+    limits: Limits = DEFAULT
     sweeps: Semaphore = field(default_factory=lambda: Semaphore(SWEEPS))
 
     @cached_property

@@ -24,8 +24,8 @@ from resolvers.errors import FieldError, InvalidInputError, invalid_input, shown
 from resolvers.values import EVENT_TYPE_LENGTH, INFO_LENGTH, NAME_LENGTH, parse_ip, parse_mac, parse_text
 from storage.tables import MISSING, SECOND
 
-MAX_PAGE = 10_000
 MAX_CREATED = 10_000
+MAX_INT = 2**31 - 1  # of GraphQL
 KEY_LENGTH = 200
 AHEAD = 5 * 60 * SECOND  # of the server's clock, as far as another may be
 TOKEN_NAME_LENGTH = 100
@@ -97,7 +97,7 @@ DayOrInstant = Annotated[
 Span = Annotated[Period, BeforeValidator(parse_period), _schema("7 days")]
 WholeNumber = Annotated[int, *whole(0, 2**63 - 1)]
 Needle = Annotated[str, BeforeValidator(lambda v: parse_text(v, NAME_LENGTH)), WithJsonSchema({"type": "string"})]
-PageSize = Annotated[int, *whole(0, MAX_PAGE)]
+PageSize = Annotated[int, *whole(0, MAX_INT)]
 
 
 class Input(BaseModel):
@@ -115,6 +115,15 @@ def read(model: type[Model], data: Mapping[str, Any], clock: Clock) -> Model:
         return model.model_validate(data, context=clock)
     except ValidationError as error:
         raise invalid_input(error, model.model_fields) from None
+
+
+def read_page(data: Mapping[str, Any], clock: Clock, most: int) -> "Page":
+    """The validated part of a list that is asked for; it may be of so many rows at most."""
+    page = read(Page, data, clock)
+    for name in ("first", "last"):
+        if (getattr(page, name) or 0) > most:
+            raise InvalidInputError(name, f"{shown(data[name])} is out of range; at least 0, at most {most}")
+    return page
 
 
 def read_many(model: type[Model], field: str, data: Sequence[Mapping[str, Any]], clock: Clock) -> list[Model]:

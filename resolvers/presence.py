@@ -14,6 +14,7 @@ from resolvers.context import Context
 from resolvers.errors import InvalidInputError
 from resolvers.inputs import PresenceQuery
 from storage import presence as ask
+from storage.deadline import InTime
 from storage.presence import Stays
 from storage.sessions import count
 from storage.tables import HOUR
@@ -88,9 +89,13 @@ async def _read(asked: _Asked, edges: list[int]) -> list[Bucket]:
         middle = len(edges) // 2
         first, second = await asyncio.gather(_read(asked, edges[: middle + 1]), _read(asked, edges[middle:]))
         return first + second
-    async with asked.context.sweeps:
+    async with InTime():
+        await asked.context.sweeps.acquire()
+    try:
         found = await store.fetch(ask.scanned() if scan else ask.sought(whose), parameters)
         return await asyncio.to_thread(_measured, found, macs if scan else None, edges)
+    finally:
+        asked.context.sweeps.release()
 
 
 def _measured(found: list[Any], only: list[str] | None, edges: list[int]) -> list[Bucket]:

@@ -1,5 +1,6 @@
 """The REST door as an ASGI app, to be mounted at /sessions behind authentication: parse, call, translate."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import TypeVar, cast
@@ -27,6 +28,7 @@ from resolvers.inputs import (
 from rest_compat import ical, requests, rows
 from rest_compat.errors import translated
 from rest_compat.exports import FORMS
+from storage.deadline import deadline
 
 JSON = "application/json"
 
@@ -59,7 +61,14 @@ def rest_door(context: Context) -> ASGIApp:
         if scope["method"] not in allowed:
             raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
         scope["path_params"] = {"mac": path[1:]}
-        return await endpoint(context, Request(scope, receive))
+        if method != "GET":
+            return await endpoint(context, Request(scope, receive))
+        until = deadline.set(asyncio.get_running_loop().time() + context.limits.seconds)
+        try:
+            return await endpoint(context, Request(scope, receive))
+        finally:
+            # What has begun to be streamed goes on for as long as its reader takes it.
+            deadline.reset(until)
 
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,7 +85,7 @@ def rest_door(context: Context) -> ASGIApp:
 
 async def create(context: Context, request: Request) -> Response:
     """POST /create."""
-    new, key = await requests.body(NewSession, request, context.clock)
+    new, key = await requests.body(NewSession, request, context)
     if key is None:
         return _done((await sessions.create_one(context, new)).message)
     return _done(await answers.once(context, key, sessions.creating(context, new)))
@@ -84,19 +93,19 @@ async def create(context: Context, request: Request) -> Response:
 
 async def start(context: Context, request: Request) -> Response:
     """POST /start."""
-    report, key = await requests.body(StartReport, request, context.clock)
+    report, key = await requests.body(StartReport, request, context)
     return _done(await answers.once(context, key, live.starting(context, report)))
 
 
 async def stop(context: Context, request: Request) -> Response:
     """POST /stop."""
-    report, key = await requests.body(StopReport, request, context.clock)
+    report, key = await requests.body(StopReport, request, context)
     return _done(await answers.once(context, key, live.stopping(context, report)))
 
 
 async def delete(context: Context, request: Request) -> Response:
     """DELETE /delete."""
-    device, key = await requests.body(OneDevice, request, context.clock)
+    device, key = await requests.body(OneDevice, request, context)
     return _done(await answers.once(context, key, sessions.deleting(context, device.mac)))
 
 

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from resolvers.errors import InvalidInputError, NotFoundError
-from storage.errors import StoreUnavailableError
+from storage.errors import StoreUnavailableError, TookTooLongError
 
 log = logging.getLogger("netsessions")
 
@@ -17,7 +17,7 @@ log = logging.getLogger("netsessions")
 _HTTP = {
     404: ("not_found", "There is nothing at this path; the paths are listed in the API's description."),
     405: ("method_not_allowed", "This path does not take this method; the Allow header says which it takes."),
-    413: ("too_large", "The body is too large; send at most 1 MiB."),
+    413: ("too_large", "The body is larger than MAX_BODY allows; send less at once."),
     415: ("unsupported_media_type", "Send the body as JSON, with Content-Type: application/json."),
 }
 
@@ -45,6 +45,9 @@ def translated(problem: Exception) -> Response:
             log.warning("The store cannot be used: %s", problem)
             message = f"The store cannot be used at the moment. {problem.advice}"
             return failure(503, message, "unavailable", {"Retry-After": str(problem.retry_after)})
+        case TookTooLongError():
+            log.warning("A list was given up after QUERY_SECONDS")
+            return failure(408, problem.advice, "query_timeout")
         case HTTPException(status_code=status) if status in _HTTP:
             error, message = _HTTP[status]
             return failure(status, message, error, problem.headers)

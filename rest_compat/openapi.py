@@ -30,12 +30,13 @@ ERRORS = {
     401: "No bearer token, or not the right one.",
     404: "There is nothing at this path.",
     405: "The path does not take this method.",
-    413: "The body is larger than 1 MiB.",
+    408: "It took longer than QUERY_SECONDS to begin; the database has given it up.",
+    413: "The body is larger than the server takes.",
     415: "The body is not application/json.",
     500: "Something went wrong on the server.",
     503: "The store cannot be used at the moment; nothing was stored.",
 }
-OF_A_BODY = (413, 415)
+OF_A_BODY, OF_A_QUESTION = (413, 415), (408,)
 MAYBE = ("connected_at", "disconnected_at", "disconnection_event")  # null in an exported session without such an end
 BY_QUERY = "token"  # the parameter that carries one
 BODIES = (NewSession, StartReport, StopReport, OneDevice)
@@ -117,7 +118,7 @@ def _operation(
     done = answer if isinstance(answer, dict) else {"description": "Done.", "content": _json(answer)}
     responses: Schema = {"200": done}
     for status, description in ERRORS.items():
-        if body is not None or status not in OF_A_BODY:
+        if status not in (OF_A_BODY if body is None else OF_A_QUESTION):
             responses[str(status)] = {"description": description, "content": _json("Failure")} | _headers(status)
     operation: Schema = {"operationId": identity, "summary": summary, "responses": responses}
     if query is not None:

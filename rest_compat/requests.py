@@ -11,11 +11,11 @@ from starlette.requests import Request
 
 from resolvers.answers import FIELD, Key, parse_key
 from resolvers.clock import Clock
+from resolvers.context import Context
 from resolvers.errors import SHOWN, InvalidInputError, shown
 from resolvers.inputs import EventsQuery, Input, Model, Needle, one_of, read, whole
 from storage.events import Sort
 
-MAX_BODY = 1024 * 1024
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MAX_PAGE = 10**15  # times the largest limit it still is a number that the store can count to
 CACHE_BUSTER = "_"
@@ -122,21 +122,21 @@ def query(model: type[Model], request: Request, clock: Clock, **path: str) -> Mo
     return _parsed(model, path | given, clock)
 
 
-async def body(model: type[Model], request: Request, clock: Clock) -> tuple[Model, Key | None]:
+async def body(model: type[Model], request: Request, context: Context) -> tuple[Model, Key | None]:
     """The validated JSON body of a path that takes no parameters, and the key of a request that may be sent again."""
     for name in parameters(request):
         raise InvalidInputError(name, "is not known here; this path takes its input in the body")
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in ("", "application/json"):
         raise HTTPException(415)
-    content = await _read(request)
+    content = await _read(request, context.limits.body)
     try:
         data = orjson.loads(content)
     except orjson.JSONDecodeError as problem:
         raise InvalidInputError("body", f"is not JSON: {problem}") from None
     if not isinstance(data, dict):
         raise InvalidInputError("body", f"is not a JSON object; write it as {_example(model)}")
-    return _parsed(model, data, clock), _key(request, data)
+    return _parsed(model, data, context.clock), _key(request, data)
 
 
 def _key(request: Request, data: Any) -> Key | None:
@@ -150,15 +150,15 @@ def _key(request: Request, data: Any) -> Key | None:
     return Key(parse_key(given[0]), sha256(meant).hexdigest())
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, most: int) -> bytes:
     """The body, as long as it may be: a larger one is refused before it is held."""
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > 18 or int(announced) > MAX_BODY):
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > most):
         raise HTTPException(413)
     held = bytearray()
     async for chunk in request.stream():
         held += chunk
-        if len(held) > MAX_BODY:
+        if len(held) > most:
             raise HTTPException(413)
     return bytes(held)
 

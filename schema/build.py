@@ -6,22 +6,23 @@ from typing import Any
 
 import strawberry
 from graphql import GraphQLError
-from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, ParserCache, ValidationCache
+from graphql.validation.rules import overlapping_fields_can_be_merged
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types import ExecutionContext
 from strawberry.utils.str_converters import to_camel_case
 
+from resolvers.limits import DEFAULT, Limits
 from schema.compiled import CompiledExecutor
+from schema.documents import Documents, Judged
 from schema.known import KnownQueries
 from schema.operations import TAKING_INFO, Mutation, Query, Subscription, spelled
 from schema.scalars import SCALARS
 from schema.streams import Streams
 from schema.types import Device, Session
 
-DOCUMENTS = 256  # parsed and validated documents that are kept
-# No type of ours leads back to itself, and introspection has a limit of its own: what multiplies a query is its length.
-MAX_ALIASES, MAX_TOKENS = 30, 100_000
+# Of comparing fields that are asked for more than once, a tenth of what graphql-core allows, which takes a second.
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 50_000
 
 
 class _Names(NameConverter):
@@ -47,21 +48,17 @@ class _Fast(_Quiet, KnownQueries):
     """The same answers, sooner."""
 
 
-def build(*, fast: bool = True) -> strawberry.Schema:
+def build(limits: Limits = DEFAULT, *, fast: bool = True) -> strawberry.Schema:
     """The public schema. A fresh one each time: its caches belong to one server. Without `fast`, as its types say alone."""
-    schema = (_Fast if fast else _Ordinary)(
+    documents = Documents(limits)
+    schema = (partial(_Fast, limits=limits) if fast else _Ordinary)(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
         types=[Session, Device],
         execution_context_class=CompiledExecutor if fast else None,
         config=StrawberryConfig(scalar_map=SCALARS, name_converter=_Names()),
-        extensions=[
-            lambda: MaxTokensLimiter(max_token_count=MAX_TOKENS),
-            lambda: MaxAliasesLimiter(max_alias_count=MAX_ALIASES),
-            lambda: ParserCache(maxsize=DOCUMENTS),
-            lambda: ValidationCache(maxsize=DOCUMENTS),
-        ],
+        extensions=[lambda: Judged(documents)],
     )
     mutations = schema._schema.mutation_type
     assert mutations is not None  # noqa: S101, for the type checker

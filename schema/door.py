@@ -10,22 +10,20 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from strawberry.asgi import GraphQL
+from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from resolvers.context import Context
 from schema.build import build
-from schema.errors import body, formatted, unavailable
-from schema.known import KnownQueries, plain
+from schema.errors import body, cause_of, formatted
+from schema.requests import EVENTS, JSON, RESPONSE, RefusedError, media_type, requested
 from schema.streams import QuietHandler, TextWebSocket
 from schema.types import Request
-from storage.errors import StoreUnavailableError
-
-MAX_BODY = 8 * 1024 * 1024  # bytes: 10,000 sessions with everything said about each fit
-
-FAILED = "netsessions.failed"  # in a scope: the failure of the store that its request met
+from storage.errors import StoreUnavailableError, TookTooLongError
 
 INIT = timedelta(seconds=10)  # for a client that has connected to begin
 SUBSCRIBE = (
@@ -33,23 +31,21 @@ SUBSCRIBE = (
     "Accept: text/event-stream."
 )
 
-_POST = OperationType.from_http("POST") - {OperationType.SUBSCRIPTION}
-
-
-class _TooLarge(HTTPException):
-    def __init__(self) -> None:
-        super().__init__(413, f"The body is larger than {MAX_BODY} bytes; send it in parts.")
+_ALLOWED = {method: OperationType.from_http(method) - {OperationType.SUBSCRIPTION} for method in ("GET", "POST")}
 
 
 class GraphQLDoor(GraphQL[Request, None]):
-    """`/graphql`. Whoever mounts it has checked the token."""
+    """`/graphql`. Whoever mounts it has checked the token.
+
+    What is answered once is read and answered here; what is answered again and again, by Strawberry.
+    """
 
     websocket_adapter_class = TextWebSocket
     graphql_transport_ws_handler_class = QuietHandler
 
     def __init__(self, context: Context) -> None:
         super().__init__(
-            build(),
+            build(context.limits),
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
             connection_init_wait_timeout=INIT,
@@ -60,65 +56,88 @@ class GraphQLDoor(GraphQL[Request, None]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
+        media = JSON
         try:
-            content = await _read(receive)
-            request = plain(scope, content)
-            if request and self._knows(request):
-                response = await self._answer(request)
-            else:
+            headers = dict(scope["headers"])
+            media = media_type(headers.get(b"accept", b"*/*"))
+            content = await _read(receive, self._context.limits.body)
+            request = requested(scope, headers, content)
+            if media == EVENTS:
                 response = await self.run(HTTPRequest(scope, _replaying(content, receive)))
-                _tell(response, scope.get(FAILED))
+            else:
+                response = await self._answer(request, scope["method"], media)
         except HTTPException as refusal:
-            reason = SUBSCRIBE if refusal.reason.startswith("subscriptions are not allowed") else refusal.reason
-            response = body(reason, "BAD_USER_INPUT", refusal.status_code)
+            told = refusal.headers if isinstance(refusal, RefusedError) else None
+            response = body(refusal.reason, "BAD_USER_INPUT", refusal.status_code, told, _written(media))
         await response(scope, receive, send)
 
-    def _knows(self, request: GraphQLRequestData) -> bool:
-        schema = self.schema
-        return isinstance(schema, KnownQueries) and bool(schema.known(request.query, request.operation_name, _POST))
-
-    async def _answer(self, request: GraphQLRequestData) -> Response:
-        """What `run` answers to such a request, without what it does for others."""
-        context = Request(self._context)
-        result = await self.schema.execute(
-            request.query, request.variables, context, None, request.operation_name, _POST
-        )
-        response = Response(self.encode_json(_shown(result)), media_type="application/json")
-        _tell(response, unavailable(result.errors))
+    async def _answer(self, request: GraphQLRequestData, method: str, media: str) -> Response:
+        try:
+            result = await self.schema.execute(
+                request.query,
+                request.variables,
+                Request(self._context),
+                None,
+                request.operation_name,
+                _ALLOWED[method],
+                request.extensions,
+            )
+        except InvalidOperationTypeError as problem:
+            if problem.operation_type is OperationType.SUBSCRIPTION:
+                raise RefusedError(400, SUBSCRIBE) from None
+            raise RefusedError(405, "GET takes queries; send a mutation by POST.", Allow="POST") from None
+        except CannotGetOperationTypeError as problem:
+            raise RefusedError(400, problem.as_http_error_reason()) from None
+        except MissingQueryError:
+            raise RefusedError(400, "query: is empty.") from None
+        shown = _shown(result)
+        # In plain JSON what was wrong with a query has always been told under 200.
+        status = 400 if media == RESPONSE and "data" not in shown else 200
+        response = Response(orjson.dumps(shown), status, media_type=_written(media))
+        if result.errors:
+            _tell(response, result)
         return response
 
     async def get_context(self, request: Any, response: Any) -> Request:
         return Request(self._context)
 
     async def process_result(self, request: HTTPRequest, result: ExecutionResult) -> GraphQLHTTPResponse:
-        request.scope[FAILED] = unavailable(result.errors)
         return _shown(result)
 
     def decode_json(self, data: str | bytes) -> object:
         decoded: object = orjson.loads(data)
-        if not isinstance(decoded, dict | list):
-            raise HTTPException(400, 'Send a JSON object, as in {"query": "{ sessionTotals { all } }"}.')
         return decoded
 
     def encode_json(self, data: object) -> bytes:
         return orjson.dumps(data)
 
 
-def _tell(response: Response, problem: StoreUnavailableError | None) -> None:
-    """Lets who looks at the status alone, a proxy or a client that tries again, know of a store that failed."""
-    if problem is not None:
-        response.status_code = 503
-        response.headers["Retry-After"] = str(problem.retry_after)
+def _written(media: str) -> str:
+    return f"{RESPONSE}; charset=utf-8" if media == RESPONSE else JSON
+
+
+def _tell(response: Response, result: ExecutionResult) -> None:
+    """Lets who looks at the status alone, a proxy or a client that tries again, know that the store did not answer."""
+    for cause in map(cause_of, result.errors or ()):
+        if isinstance(cause, StoreUnavailableError):
+            response.status_code = 503
+            response.headers["Retry-After"] = str(cause.retry_after)
+            return
+        if isinstance(cause, TookTooLongError):
+            response.status_code = 408
 
 
 def _shown(result: ExecutionResult) -> GraphQLHTTPResponse:
-    answer: GraphQLHTTPResponse = {"data": result.data}
-    if result.errors:
-        answer["errors"] = [formatted(error) for error in result.errors]
-    return answer
+    if not result.errors:
+        return {"data": result.data}
+    errors: Any = [formatted(error) for error in result.errors]
+    # An error of a field has a path. Without one, nothing was executed, and there is no data that could be null.
+    if result.data is None and all(error.path is None for error in result.errors):
+        return {"errors": errors}
+    return {"data": result.data, "errors": errors}
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive, most: int) -> bytes:
     """The body of a request; a larger one than may be is refused before it is held."""
     held = bytearray()
     while True:
@@ -126,8 +145,8 @@ async def _read(receive: Receive) -> bytes:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         held += message.get("body", b"")
-        if len(held) > MAX_BODY:
-            raise _TooLarge
+        if len(held) > most:
+            raise RefusedError(413, f"The body is larger than {most} bytes; send it in parts.")
         if not message.get("more_body", False):
             return bytes(held)
 

@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -12,20 +11,20 @@ from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.broadcast import TooSlowError
 from resolvers.errors import InvalidInputError, NotFoundError
-from storage.errors import StoreUnavailableError
+from storage.errors import StoreUnavailableError, TookTooLongError
 
-# The limiters of the schema say what they refuse in words alone; a test holds these to them.
-_TOO_COMPLEX = re.compile(
-    r"aliases found|nested too deeply|introspection depth|Validation aborted|contains more than \d+ tokens"
-)
+# graphql-core says what it refuses in words alone; a test holds these to them.
+_TOO_COMPLEX = re.compile(r"nested too deeply|introspection depth|Validation aborted|contains more than \d+ tokens")
 
 log = logging.getLogger("netsessions")
 
 
-def body(message: str, code: str, status: int, headers: dict[str, str] | None = None) -> Response:
+def body(
+    message: str, code: str, status: int, headers: dict[str, str] | None = None, media_type: str = "application/json"
+) -> Response:
     """A refusal of the whole request."""
     content = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
-    return Response(content, status, headers, media_type="application/json")
+    return Response(content, status, headers, media_type)
 
 
 def unauthenticated() -> Response:
@@ -43,12 +42,8 @@ def public_name(field: str) -> str:
     return ".".join(to_camel_case(part) for part in field.split("."))
 
 
-def unavailable(errors: Iterable[GraphQLError] | None) -> StoreUnavailableError | None:
-    """The first failure of the store among errors."""
-    return next((cause for cause in map(_cause, errors or ()) if isinstance(cause, StoreUnavailableError)), None)
-
-
-def _cause(error: GraphQLError) -> Exception | None:
+def cause_of(error: GraphQLError) -> Exception | None:
+    """The failure behind an error; None where the query itself is mistaken."""
     cause = error.original_error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
@@ -57,7 +52,7 @@ def _cause(error: GraphQLError) -> Exception | None:
 
 def formatted(error: GraphQLError) -> dict[str, Any]:
     """An error as the client sees it, with `extensions.code`."""
-    cause = _cause(error)
+    cause = cause_of(error)
     answer: dict[str, Any] = dict(error.formatted)
     extensions: dict[str, Any] = dict(error.extensions or {})
     match cause:
@@ -69,13 +64,19 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
             answer["message"] = f"The store cannot be used at the moment. {cause.advice}"
             extensions["code"] = "INTERNAL_SERVER_ERROR"
             log.error("store unavailable: %s", cause)
+        case TookTooLongError():
+            answer["message"] = cause.advice
+            extensions["code"] = "QUERY_TIMEOUT"
+            log.warning("given up after QUERY_SECONDS: %s", error.path)
         case TooSlowError():
             extensions["code"] = "TOO_SLOW"
         case RecursionError():
             answer["message"] = "The query is nested too deeply."
             extensions["code"] = "QUERY_TOO_COMPLEX"
-        case None:
+        case None if "code" not in extensions:
             extensions["code"] = "QUERY_TOO_COMPLEX" if _TOO_COMPLEX.search(error.message) else "BAD_USER_INPUT"
+        case None:
+            pass
         case _:
             answer["message"] = "The server could not answer; its log has the cause."
             extensions["code"] = "INTERNAL_SERVER_ERROR"

@@ -1,20 +1,18 @@
 """The fast path of requests: a query that was asked before skips what was settled then.
 
-1.  `KnownQueries` keeps documents that were parsed, validated and found within all limits; for those only execution is left.
+1.  `KnownQueries` keeps documents that were parsed, validated and found within all limits; for those only execution is left,
+    and a look at their cost, where it depends on variables.
 2.  Of a known query that is one list of sessions and nothing else, without directives, most of execution is settled too:
     which list, what is selected of it. `Straight` keeps that. Variables and arguments are still coerced by graphql-core,
     and checked by the resolvers.
-3.  `plain` tells a request that asks for nothing of HTTP but an answer in JSON.
 
 Everything else, and every query the first time, is Strawberry's. `compiled.py` says how to do without.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import orjson
 from graphql import (
     DocumentNode,
     FieldNode,
@@ -28,18 +26,18 @@ from graphql import (
     located_error,
 )
 from graphql.execution.collect_fields import collect_fields
-from starlette.types import Scope
 from strawberry import Schema
 from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.extensions import SchemaExtension
-from strawberry.http import GraphQLRequestData
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from resolvers.limits import Limits
 from schema.compiled import CompiledExecutor, Completed, NotPlainError, Shape
+from schema.documents import Recent, begin
 from schema.inputs import Inputs
+from schema.limits import Cost
 from schema.operations import LISTS, spelled
-from schema.streams import KNOWN, LONGEST
 
 MOST_ERRORS = 50  # in variables; as many as graphql-core tells of by itself
 
@@ -91,14 +89,16 @@ class Straight:
 @dataclass
 class _Known:
     document: DocumentNode
+    cost: dict[str | None, Cost | None] = field(default_factory=dict)  # by name of operation
     straight: dict[str | None, Straight | None] = field(default_factory=dict)  # by name of operation
 
 
 class KnownQueries(Schema):
     """A schema that remembers the documents which it has found valid."""
 
-    def __init__(self, *, extensions: list[Any], **how: Any) -> None:
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+    def __init__(self, *, extensions: list[Any], limits: Limits, **how: Any) -> None:
+        self._known: Recent[_Known] = Recent()
+        self._limits = limits
         super().__init__(extensions=[*extensions, lambda: _Remember(self._known)], **how)
         self._inputs = Inputs(self)
 
@@ -126,6 +126,12 @@ class KnownQueries(Schema):
                 operation_extensions,
             )
         known = self._known[query]
+        if operation_name not in known.cost:
+            known.cost[operation_name] = Cost.of(self._schema, known.document, operation, self._limits)
+        if (cost := known.cost[operation_name]) and (too_dear := cost.refused(variable_values)):
+            return ExecutionResult(data=None, errors=[too_dear])
+        if operation.operation.value == "query":
+            begin(self._limits)
         if (straight := known.straight.get(operation_name)) and (
             answer := await straight.answer(self._schema, variable_values, context_value)
         ):
@@ -161,38 +167,14 @@ class KnownQueries(Schema):
         return operation if operation and OperationType(operation.operation.value) in allowed else None
 
 
-PLAIN_ACCEPT = (b"*/*", b"application/json")
-
-
-def plain(scope: Scope, body: bytes) -> GraphQLRequestData | None:
-    """The request of a POST of JSON that is to be answered in JSON; None where there is more to it, or it is mistaken."""
-    headers = dict(scope["headers"])
-    if (
-        scope["method"] != "POST"
-        or headers.get(b"content-type") != b"application/json"
-        or headers.get(b"accept", b"*/*") not in PLAIN_ACCEPT
-    ):
-        return None
-    try:
-        data = orjson.loads(body)
-        query, variables, name = data["query"], data.get("variables"), data.get("operationName")
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
-    if not isinstance(variables, dict | None) or not isinstance(name, str | None) or "extensions" in data:
-        return None
-    return GraphQLRequestData(query=query, variables=variables, operation_name=name, extensions=None)
-
-
 class _Remember(SchemaExtension):
     """Keeps a document once it is about to be executed: by then it is valid and within the limits."""
 
-    def __init__(self, known: OrderedDict[str, _Known]) -> None:
+    def __init__(self, known: Recent[_Known]) -> None:
         self._known = known
 
     def on_execute(self) -> Iterator[None]:
         query, document = self.execution_context.query, self.execution_context.graphql_document
-        if query is not None and document is not None and len(query) <= LONGEST:
-            self._known[query] = _Known(document)
-            if len(self._known) > KNOWN:
-                self._known.popitem(last=False)
+        if query is not None and document is not None:
+            self._known.keep(query, _Known(document))
         yield

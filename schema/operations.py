@@ -89,7 +89,11 @@ def _given(**arguments: Any) -> dict[str, Any]:
 
 
 def _page(info: Ask, first: int | None, after: str | None, last: int | None, before: str | None) -> Page:
-    return inputs.read(Page, _given(first=first, after=after, last=last, before=before), info.context.context.clock)
+    return _page_of(info.context.context, _given(first=first, after=after, last=last, before=before))
+
+
+def _page_of(context: Context, place: Mapping[str, Any]) -> Page:
+    return inputs.read_page(place, context.clock, context.limits.page)
 
 
 def _parsed_id(text: str) -> tuple[str, int | None]:
@@ -112,7 +116,7 @@ def list_sessions(request: Request, given: Mapping[str, Any]) -> Connection[Sess
     context = request.context
     wanted = inputs.read(inputs.SessionFilter, given.get("filter") or {}, context.clock)
     place = {name: given[name] for name in Page.model_fields if given.get(name) is not None}
-    page = inputs.read(Page, place, context.clock)
+    page = _page_of(context, place)
     plan = sessions.page(context, wanted, given.get("order_by") or "NEWEST", page)
 
     async def count() -> int:

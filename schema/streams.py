@@ -20,10 +20,10 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from resolvers.broadcast import Broadcast, TooSlowError
+from schema.documents import KNOWN, LONGEST
 from schema.errors import formatted
 from schema.types import Request
 
-KNOWN, LONGEST = 256, 20_000  # queries of which something is kept, and the characters that one of them may have
 LINGER = 1.0  # seconds for which what nobody follows any more goes on
 
 
@@ -31,8 +31,14 @@ class _ShownError(GraphQLError):
     """An error that formats itself as clients are to see it."""
 
     def __init__(self, error: GraphQLError) -> None:
-        super().__init__(error.message, error.nodes, path=error.path, original_error=error.original_error)
         self._shown = formatted(error)
+        super().__init__(
+            error.message,
+            error.nodes,
+            path=error.path,
+            original_error=error.original_error,
+            extensions=self._shown["extensions"],
+        )
 
     @property
     def formatted(self) -> GraphQLFormattedError:

@@ -14,5 +14,11 @@ class OutcomeUnknownError(StoreUnavailableError):
     advice = "It may or may not have been carried out; look before you send it again."
 
 
+class TookTooLongError(Exception):
+    """A question took longer than QUERY_SECONDS; the database has given it up."""
+
+    advice = "The query took longer than QUERY_SECONDS and was given up; ask for less at once."
+
+
 class StoreUnusableError(Exception):
     """The database cannot be opened at all: not a database, damaged, or made by a newer release."""

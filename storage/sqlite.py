@@ -17,6 +17,7 @@ from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.sql.elements import CompilerElement
 
 from storage import changes, journal
+from storage.deadline import InTime
 from storage.errors import StoreUnavailableError
 from storage.store import Change, Parameters, Purpose, created
 from storage.store import Transaction as StoreTransaction
@@ -29,6 +30,7 @@ READERS = 4
 GROUP = 512  # writes in one commit at most: bounds how long the first of them waits for the last
 CHUNK = 1000  # rows a stream holds at a time
 BUSY_MS = 30_000  # how long to wait for another process's write lock
+GIVEN_UP = 0.01  # seconds after which a thread that did not give up, as it had only just begun, is told again
 LOOK = 0.1  # seconds after which somebody who waits for changes looks whether another process made some
 STATEMENTS = 512  # compiled statements that are kept: a client can ask for lists in any number of shapes
 
@@ -221,14 +223,37 @@ def unavailable(cause: Exception) -> Exception:
     return cause
 
 
-async def _finished(function: Callable[..., T], *arguments: Any) -> T:
-    """What a thread answers. A caller that is cancelled waits for the thread, which may not lose its connection midway."""
+async def _finished(connection: apsw.Connection, function: Callable[..., T], *arguments: Any) -> T:
+    """What a thread answers. A caller that is cancelled has it give up, and waits: it may not lose its connection midway."""
     running = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait([running])
+        while not running.done():
+            connection.interrupt()
+            await asyncio.wait([running], timeout=GIVEN_UP)
         raise
+
+
+class _Question:
+    """A question on its way through a thread, which can be made to give it up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # so that the next question of the same connection is never meant
+        self._connection: apsw.Connection | None = None
+
+    def ask(self, connection: apsw.Connection, sql: str, bindings: Parameters) -> list[Row]:
+        self._connection = connection
+        try:
+            return connection.execute(sql, bindings).fetchall()
+        finally:
+            with self._lock:
+                self._connection = None
+
+    def give_up(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.interrupt()
 
 
 class Store:
@@ -275,15 +300,27 @@ class Store:
                 pass  # a thread may wait, the event loop may not
             except apsw.Error as cause:
                 raise unavailable(cause) from cause
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._fetch, sql, bindings)
+        async with InTime():
+            return await self._in_thread(sql, bindings)
 
-    def _fetch(self, sql: str, bindings: Parameters) -> list[Row]:
+    async def _in_thread(self, sql: str, bindings: Parameters) -> list[Row]:
+        question = _Question()
+        running = self._readers.submit(self._fetch, question, sql, bindings)
+        try:
+            return await asyncio.wrap_future(running)
+        except asyncio.CancelledError:
+            while not running.done():
+                question.give_up()
+                await asyncio.sleep(GIVEN_UP)
+            raise
+
+    def _fetch(self, question: _Question, sql: str, bindings: Parameters) -> list[Row]:
         connection: apsw.Connection | None = getattr(self._local, "connection", None)
         try:
             if connection is None:
                 connection = self._local.connection = connect(self._path, read_only=True)
                 self._connections.append(connection)
-            return connection.execute(sql, bindings).fetchall()
+            return question.ask(connection, sql, bindings)
         except apsw.Error as cause:
             raise unavailable(cause) from cause
 
@@ -292,9 +329,13 @@ class Store:
         # Opened here and not in a thread: it takes no time, and what is opened cannot get lost when we are cancelled.
         connection = self._idle.pop() if self._idle else connect(self._path, read_only=True)
         try:
-            cursor = await _finished(connection.execute, *bound(question, parameters))
-            while rows := await _finished(_chunk, cursor):
-                yield rows
+            async with InTime():
+                cursor = await _finished(connection, connection.execute, *bound(question, parameters))
+            while True:
+                async with InTime():
+                    rows = await _finished(connection, _chunk, cursor)
+                if rows:
+                    yield rows
                 if len(rows) < CHUNK:
                     break
             cursor.close()

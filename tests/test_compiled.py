@@ -355,7 +355,7 @@ def test_a_known_query_is_still_told_what_is_wrong_with_its_request(doors: tuple
 
 def test_known_queries_are_bounded(doors: tuple[TestClient, TestClient], monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends ever new queries does not fill the memory, nor one that sends long ones."""
-    monkeypatch.setattr("schema.known.KNOWN", 3)
+    monkeypatch.setattr("schema.documents.KNOWN", 3)
     fast, _ = doors
     known = fast.app.schema._known  # type: ignore[attr-defined]
     known.clear()

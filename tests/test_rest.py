@@ -17,6 +17,7 @@ from resolvers import devices, sessions
 from resolvers.clock import Clock
 from resolvers.context import Context
 from resolvers.inputs import DeviceNames, NewSession, read
+from resolvers.limits import DEFAULT
 from rest_compat import rows as rows_of
 from rest_compat.door import rest_door
 from rest_compat.openapi import document
@@ -296,7 +297,7 @@ def test_an_unknown_path_is_404(client: TestClient, where: str) -> None:
 
 def test_too_large_a_body_is_413(client: TestClient, rows: Rows) -> None:
     """By its announced length, and while it is read where none is announced."""
-    large = b'{"info": "' + b"x" * 1024 * 1024 + b'"}'
+    large = b'{"info": "' + b"x" * DEFAULT.body + b'"}'
     refused(client.post("/sessions/create", content=large), 413, "too_large")
     refused(client.post("/sessions/create", content=iter([large[:600_000], large[600_000:]])), 413, "too_large")
     assert rows() == []

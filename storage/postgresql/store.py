@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import asyncpg
 from sqlalchemy.sql.elements import CompilerElement
 
+from storage.deadline import InTime
 from storage.errors import OutcomeUnknownError, StoreUnavailableError, StoreUnusableError
 from storage.marks import Marks, asking
 from storage.postgresql.pools import WAIT, LostError, Readers, passing, pool_of, spread, unavailable, undone
@@ -77,7 +78,8 @@ class Store:
             rows: list[Row] = await connection.fetch(sql, *arguments)
             return rows
 
-        return await self._read(read, current=current)
+        async with InTime():
+            return await self._read(read, current=current)
 
     async def _read(self, read: Callable[[Any], Awaitable[T]], *, current: bool) -> T:
         if self._replica_readers is not None and not current:
@@ -120,9 +122,13 @@ class Store:
             raise StoreUnavailableError("too many long lists are being read") from cause
         try:
             async with self._for_stream() as connection, connection.transaction(readonly=True):
-                cursor = await connection.cursor(sql, *arguments)
-                while rows := await cursor.fetch(CHUNK):
-                    yield rows
+                async with InTime():
+                    cursor = await connection.cursor(sql, *arguments)
+                while True:
+                    async with InTime():
+                        rows = await cursor.fetch(CHUNK)
+                    if rows:
+                        yield rows
                     if len(rows) < CHUNK:
                         break
         except Exception as cause:

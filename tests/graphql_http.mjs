@@ -1,0 +1,18 @@
+// Carries out the audits of the npm package graphql-http against a server, and writes what they found as JSON.
+import { createRequire } from "node:module";
+
+const [folder, url, token] = process.argv.slice(2);
+const { serverAudits } = createRequire(`${folder}/package.json`)("graphql-http");
+
+function fetchFn(input, init = {}) {
+  const headers = new Headers(init.headers);
+  headers.set("authorization", `Bearer ${token}`);
+  return fetch(input, { ...init, headers });
+}
+
+const found = [];
+for (const audit of serverAudits({ url, fetchFn })) {
+  const { status, reason = null } = await audit.fn();
+  found.push({ id: audit.id, name: audit.name, status, reason });
+}
+console.log(JSON.stringify(found));
