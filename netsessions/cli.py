@@ -52,6 +52,10 @@ main.add_command(radius_command)
     "database_read_url",
     "workers",
     "unseen_for",
+    "allowed_origins",
+    "wrong_tokens_per_minute",
+    "connections_per_token",
+    "subscriptions_per_connection",
     "timezone",
     "log_level",
 )

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resolvers.clock import Clock, Period, parse_period
@@ -55,6 +55,34 @@ def clients_of(text: str) -> list[Client]:
     return sorted(found, key=lambda client: -client.network.prefixlen)
 
 
+def origins_of(text: str) -> list[str]:
+    """Origins with blanks between, each as browsers write it: lower case, without the usual port. Raises ValueError."""
+    found = []
+    for n, one in enumerate(text.split(), 1):
+        try:
+            url = HttpUrl(one)
+        except ValidationError:
+            url = None
+        if url is None or url.path not in (None, "/") or url.query or url.fragment or url.username or url.password:
+            raise ValueError(
+                f"must be origins such as https://ui.example, several with blanks between, without a path; number {n} is not"
+            )
+        found.append(str(url).rstrip("/"))
+    return found
+
+
+class Limits(NamedTuple):
+    """How much one client may have of the server, and which pages may ask it."""
+
+    wrong_tokens: int = 30
+    connections: int = 2000
+    subscriptions: int = 100
+    origins: tuple[str, ...] = ()
+
+
+LIMITS = Limits()
+
+
 class Settings(BaseSettings):
     """Every setting; its name in capitals is the variable. A flag wins over the environment, that over .env."""
 
@@ -80,6 +108,22 @@ class Settings(BaseSettings):
         None,
         description="After how long without a heartbeat the server ends a session at its last one, as in '10 minutes'; "
         "without it never. Sessions that no heartbeat ever told of are left alone.",
+    )
+    allowed_origins: str | None = Field(
+        None,
+        description="Origins of pages that may ask this server beside its own, as in https://ui.example, several with "
+        "blanks between.",
+    )
+    wrong_tokens_per_minute: int = Field(
+        LIMITS.wrong_tokens,
+        ge=1,
+        description="Wrong tokens from one address within a minute, after which it is answered 429.",
+    )
+    connections_per_token: int = Field(
+        LIMITS.connections, ge=1, description="WebSockets and event streams that one token may have open at a time."
+    )
+    subscriptions_per_connection: int = Field(
+        LIMITS.subscriptions, ge=1, description="Operations at a time that one WebSocket may ask for."
     )
     radius_clients: SecretStr | None = Field(
         None,
@@ -108,6 +152,11 @@ class Settings(BaseSettings):
         if clients is not None:
             clients_of(clients.get_secret_value())
         return clients
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, origins: str | None) -> str | None:
+        return " ".join(origins_of(origins or "")) or None
 
     @field_validator("database_url")
     @classmethod
@@ -172,6 +221,16 @@ class Settings(BaseSettings):
     def address(self, host: str) -> str:
         """Where the server is reached under a name or address of its machine."""
         return f"http://{f'[{host}]' if ':' in host else host}:{self.graphql_port}"
+
+    @property
+    def limits(self) -> Limits:
+        """How much one client may have, and which pages may ask."""
+        return Limits(
+            self.wrong_tokens_per_minute,
+            self.connections_per_token,
+            self.subscriptions_per_connection,
+            tuple((self.allowed_origins or "").split()),
+        )
 
     @property
     def clients(self) -> list[Client]:

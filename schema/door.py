@@ -1,5 +1,6 @@
 """The GraphQL door: HTTP in, the schema over the resolvers, HTTP out."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +17,9 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from resolvers.context import Context
+from resolvers.errors import ForbiddenError
 from schema.build import build
-from schema.errors import body, formatted, unavailable
+from schema.errors import body, formatted, told
 from schema.known import KnownQueries, plain
 from schema.streams import QuietHandler, TextWebSocket
 from schema.types import Request
@@ -25,8 +27,9 @@ from storage.errors import StoreUnavailableError
 
 MAX_BODY = 8 * 1024 * 1024  # bytes: 10,000 sessions with everything said about each fit
 
-FAILED = "netsessions.failed"  # in a scope: the failure of the store that its request met
+FAILED = "netsessions.failed"  # in a scope: the failure that its request met, of which the status is to tell
 
+SUBSCRIPTIONS = 100  # operations of one WebSocket at a time, unless told
 INIT = timedelta(seconds=10)  # for a client that has connected to begin
 SUBSCRIBE = (
     "A subscription is answered more than once: send it over WebSocket (graphql-transport-ws), or by POST with "
@@ -47,10 +50,13 @@ class GraphQLDoor(GraphQL[Request, None]):
     websocket_adapter_class = TextWebSocket
     graphql_transport_ws_handler_class = QuietHandler
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, origins: Sequence[str] = (), subscriptions: int = SUBSCRIPTIONS) -> None:
+        """Pages of `origins`, and of its own, may open WebSockets, each with so many operations at a time."""
         super().__init__(
             build(),
             graphql_ide=None,
+            allowed_origins=origins,
+            max_subscriptions_per_connection=subscriptions,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
             connection_init_wait_timeout=INIT,
         )
@@ -84,14 +90,14 @@ class GraphQLDoor(GraphQL[Request, None]):
             request.query, request.variables, context, None, request.operation_name, _POST
         )
         response = Response(self.encode_json(_shown(result)), media_type="application/json")
-        _tell(response, unavailable(result.errors))
+        _tell(response, told(result.errors))
         return response
 
     async def get_context(self, request: Any, response: Any) -> Request:
         return Request(self._context)
 
     async def process_result(self, request: HTTPRequest, result: ExecutionResult) -> GraphQLHTTPResponse:
-        request.scope[FAILED] = unavailable(result.errors)
+        request.scope[FAILED] = told(result.errors)
         return _shown(result)
 
     def decode_json(self, data: str | bytes) -> object:
@@ -104,11 +110,14 @@ class GraphQLDoor(GraphQL[Request, None]):
         return orjson.dumps(data)
 
 
-def _tell(response: Response, problem: StoreUnavailableError | None) -> None:
-    """Lets who looks at the status alone, a proxy or a client that tries again, know of a store that failed."""
-    if problem is not None:
-        response.status_code = 503
-        response.headers["Retry-After"] = str(problem.retry_after)
+def _tell(response: Response, problem: StoreUnavailableError | ForbiddenError | None) -> None:
+    """Lets who looks at the status alone, a proxy or a client that tries again, know of what failed."""
+    match problem:
+        case StoreUnavailableError():
+            response.status_code = 503
+            response.headers["Retry-After"] = str(problem.retry_after)
+        case ForbiddenError():
+            response.status_code = 403
 
 
 def _shown(result: ExecutionResult) -> GraphQLHTTPResponse:

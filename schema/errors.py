@@ -11,7 +11,7 @@ from starlette.responses import Response
 from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.broadcast import TooSlowError
-from resolvers.errors import InvalidInputError, NotFoundError
+from resolvers.errors import ForbiddenError, InvalidInputError, NotFoundError, TooManyError, UnauthenticatedError
 from storage.errors import StoreUnavailableError
 
 # The limiters of the schema say what they refuse in words alone; a test holds these to them.
@@ -28,14 +28,21 @@ def body(message: str, code: str, status: int, headers: dict[str, str] | None = 
     return Response(content, status, headers, media_type="application/json")
 
 
-def unauthenticated() -> Response:
-    """The answer to a request without a right token."""
-    return body(
-        "A token is needed: send it as Authorization: Bearer <API_TOKEN>.",
-        "UNAUTHENTICATED",
-        401,
-        {"WWW-Authenticate": "Bearer"},
-    )
+def refused(problem: Exception) -> Response:
+    """The answer to a request that is refused for who asks, or how often."""
+    match problem:
+        case UnauthenticatedError():
+            return body(str(problem), "UNAUTHENTICATED", 401, {"WWW-Authenticate": "Bearer"})
+        case ForbiddenError():
+            return body(str(problem), "FORBIDDEN", 403)
+        case TooManyError():
+            return body(str(problem), "TOO_MANY", 429, {"Retry-After": str(problem.retry_after)})
+        case StoreUnavailableError():
+            log.error("store unavailable: %s", problem)
+            message = f"The store cannot be used at the moment. {problem.advice}"
+            return body(message, "INTERNAL_SERVER_ERROR", 503, {"Retry-After": str(problem.retry_after)})
+        case _:
+            raise problem
 
 
 def public_name(field: str) -> str:
@@ -43,9 +50,10 @@ def public_name(field: str) -> str:
     return ".".join(to_camel_case(part) for part in field.split("."))
 
 
-def unavailable(errors: Iterable[GraphQLError] | None) -> StoreUnavailableError | None:
-    """The first failure of the store among errors."""
-    return next((cause for cause in map(_cause, errors or ()) if isinstance(cause, StoreUnavailableError)), None)
+def told(errors: Iterable[GraphQLError] | None) -> StoreUnavailableError | ForbiddenError | None:
+    """The first among errors that the status is to tell of, too."""
+    causes = map(_cause, errors or ())
+    return next((cause for cause in causes if isinstance(cause, StoreUnavailableError | ForbiddenError)), None)
 
 
 def _cause(error: GraphQLError) -> Exception | None:
@@ -65,6 +73,8 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
             extensions |= {"code": "BAD_USER_INPUT", "field": public_name(cause.field)}
         case NotFoundError():
             extensions["code"] = "NOT_FOUND"
+        case ForbiddenError():
+            extensions["code"] = "FORBIDDEN"
         case StoreUnavailableError():
             answer["message"] = f"The store cannot be used at the moment. {cause.advice}"
             extensions["code"] = "INTERNAL_SERVER_ERROR"
