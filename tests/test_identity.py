@@ -343,15 +343,16 @@ FOREIGN = ["http://evil.example", "https://testserver.evil.example", "http://tes
 @pytest.mark.parametrize("origin", OWN_ORIGINS + FOREIGN)
 def test_a_page_of_another_origin_opens_no_websocket(context: Context, client: Client, origin: str) -> None:
     """403 before the handshake, whatever token it has; its own, and who is no page, may."""
-    host = {"Host": "testserver:443" if origin.startswith("https") and origin in OWN_ORIGINS else "testserver"}
+    host = "testserver:443" if origin.startswith("https") and origin in OWN_ORIGINS else "testserver"
+    sent: dict[str, Any] = {"Origin": origin, "Host": host}
     if origin in OWN_ORIGINS:
-        with opened(client(None), TOKEN, Origin=origin, **host) as socket:
+        with opened(client(None), TOKEN, **sent) as socket:
             assert socket.receive_json() == {"type": "connection_ack"}
         return
     for in_header in (True, False):
         with (
             pytest.raises(WebSocketDisconnect) as refused,
-            opened(client(None), TOKEN, in_header=in_header, Origin=origin, **host),
+            opened(client(None), TOKEN, in_header=in_header, **sent),
         ):
             pass
         assert refused.value.code == 1008  # before it was accepted, which the web server answers with 403
@@ -538,13 +539,42 @@ def test_a_connection_has_only_so_many_subscriptions(client: Client, most: int) 
     assert f"At most {most} operations" in closed.value.reason
 
 
-def test_the_limits_are_those_of_the_settings() -> None:
+def test_the_limits_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """By themselves they leave room for what the benchmark of watching opens."""
-    assert Settings(_env_file=None).limits == LIMITS == Limits(30, 2000, 100, ())  # type: ignore[call-arg]
+    monkeypatch.chdir(tmp_path)
+    assert Settings().limits == LIMITS == Limits(30, 2000, 100, ())
     assert LIMITS.connections >= 2 * watching.SUBSCRIBERS
-    given = {"wrong_tokens_per_minute": 1, "connections_per_token": 2, "subscriptions_per_connection": 3}
-    told = Settings(**given, allowed_origins="https://a.example http://[::1]:8080")
+    told = Settings(
+        wrong_tokens_per_minute=1,
+        connections_per_token=2,
+        subscriptions_per_connection=3,
+        allowed_origins="https://a.example http://[::1]:8080",
+    )
     assert told.limits == Limits(1, 2, 3, ("https://a.example", "http://[::1]:8080"))
+
+
+def test_those_who_watch_are_let_go_when_their_token_expires() -> None:
+    """At that instant, without a look at the store; who has no end is not."""
+
+    async def main() -> int:
+        async def is_right(_: str) -> bool:
+            raise AssertionError("asked")
+
+        watchers, ended = Watchers(1, is_right), 0
+        for digest, seconds in (("short", 0.01), ("past", -5.0)):
+            try:
+                async with asyncio.timeout(5), watchers.watching() as join:
+                    join(digest, seconds)
+                    await asyncio.Event().wait()
+            except UnauthenticatedError:
+                ended += 1
+        async with watchers.watching() as join:
+            join("for ever", None)
+            await asyncio.sleep(0.02)
+        assert watchers._open == {}
+        return ended
+
+    assert run(main()) == 2
 
 
 def test_those_who_watch_wait_for_a_store_that_cannot_be_asked() -> None:
