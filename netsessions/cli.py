@@ -51,6 +51,7 @@ main.add_command(radius_command)
     "database_url",
     "database_read_url",
     "workers",
+    "ui",
     "unseen_for",
     "allowed_origins",
     "wrong_tokens_per_minute",
@@ -106,7 +107,8 @@ async def _serve(settings: Settings, token: str, listener: socket.socket) -> Non
 
 def _greet(settings: Settings) -> None:
     address = settings.address(settings.host)
-    click.echo(f"GraphiQL: {address}/graphiql\nREST:     {address}/docs\nGraphQL:  {address}/graphql")
+    pages = f"Pages:    {address}/\nGraphiQL: {address}/graphiql\n" if settings.ui else ""
+    click.echo(f"{pages}REST:     {address}/{'docs' if settings.ui else 'sessions'}\nGraphQL:  {address}/graphql")
 
 
 def _listen(settings: Settings) -> socket.socket:

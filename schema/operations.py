@@ -30,9 +30,11 @@ from schema.types import (
     PresenceBucket,
     PresenceBucketSize,
     Request,
+    Server,
     Session,
     SessionChange,
     SessionEvent,
+    SessionEventOrder,
     SessionEventType,
     SessionOrder,
     SessionRevision,
@@ -46,6 +48,7 @@ from schema.types import (
     payload_of,
     planned,
     revision_of,
+    server_of,
     session_of,
 )
 
@@ -134,6 +137,10 @@ LISTS: dict[str, Callable[[Request, Mapping[str, Any]], Any]] = {
 @strawberry.type
 class Query:
     @strawberry.field
+    def server(self, info: Ask) -> Server:
+        return server_of(info.context)
+
+    @strawberry.field
     async def node(self, info: Ask, id: strawberry.ID) -> Node | None:  # noqa: A002, the name that clients know
         context = info.context.context
         mac, identity = _parsed_id(id)
@@ -169,22 +176,26 @@ class Query:
     def device_sessions(self, info: Ask, mac: MAC, period: Period | None = ONE_DAY) -> list[Session]:
         return list_device_sessions(info.context, _given(mac=mac, period=period))
 
-    @strawberry.field
+    @strawberry.field(
+        description="search matches what REST's does: MAC, IP, info, event types, and the device's name and owner."
+    )
     async def session_events(
         self,
         info: Ask,
         type: SessionEventType | None = SessionEventType.ALL,  # noqa: A002, the name that clients know
         period: Period | None = SEVEN_DAYS,
+        search: str | None = _UNSET,
+        order_by: SessionEventOrder | None = SessionEventOrder.NEWEST,
         first: int | None = _UNSET,
         after: str | None = _UNSET,
         last: int | None = _UNSET,
         before: str | None = _UNSET,
     ) -> Connection[SessionEvent]:
         context = info.context.context
-        query = inputs.read(inputs.EventsQuery, _given(type=type, period=period), context.clock)
-        window = events.window(context, query)
-        found = await events.page(context, query, window, _page(info, first, after, last, before))
-        return connection_of(found, event_of, lambda: events.count(context, query, window))
+        query = inputs.read(inputs.EventList, _given(type=type, period=period, search=search), context.clock)
+        order: events.Order = plain(order_by or SessionEventOrder.NEWEST)
+        found, window = await events.page(context, query, order, _page(info, first, after, last, before))
+        return connection_of(found, event_of, lambda: events.count(context, query, window, query.search))
 
     @strawberry.field
     async def session_totals(self, info: Ask, period: Period | None = SEVEN_DAYS) -> SessionTotals:
