@@ -192,6 +192,18 @@ def test_tokens_are_listed_without_what_they_are(url: str) -> None:
     assert not any(token in listed for token in made)
 
 
+def test_a_token_that_expires_is_listed_with_its_end(url: str) -> None:
+    """A day is over with its last moment in TIMEZONE; only a calendar's token has an address."""
+    berlin = {"TIMEZONE": "Europe/Berlin"}
+    made = command(url, "make", "script", "--scope", "write", "--expires", "2099-12-31", **berlin)
+    assert made.stdout.startswith("Token:")
+    assert "Subscribe:" not in made.stdout
+    make(url, "phone")
+    ends = {line.split("\t")[0]: line.split("\t")[1:] for line in command(url, "list", **berlin).stdout.splitlines()}
+    assert (ends["script"][0], ends["script"][2]) == ("write", "2100-01-01 00:00")
+    assert (ends["phone"][0], ends["phone"][2]) == ("calendar", "never")
+
+
 @pytest.mark.parametrize("name", ["phone", OWN, "a b", "", "a\tb", "a\nb", "x" * 101, "\ud800"])
 def test_a_name_that_is_taken_or_none_is_refused(url: str, name: str) -> None:
     """In a sentence, and the tokens are as they were."""
