@@ -25,6 +25,7 @@ from schema.types import (
     CreateSessionsPayload,
     DeleteSessionsPayload,
     Device,
+    DeviceOrder,
     HeartbeatPayload,
     Node,
     PresenceBucket,
@@ -193,7 +194,7 @@ class Query:
     ) -> Connection[SessionEvent]:
         context = info.context.context
         query = inputs.read(inputs.EventList, _given(type=type, period=period, search=search), context.clock)
-        order: events.Order = plain(order_by or SessionEventOrder.NEWEST)
+        order = plain(order_by or SessionEventOrder.NEWEST)
         found, window = await events.page(context, query, order, _page(info, first, after, last, before))
         return connection_of(found, event_of, lambda: events.count(context, query, window, query.search))
 
@@ -216,6 +217,7 @@ class Query:
         info: Ask,
         search: str | None = _UNSET,
         connected: bool | None = _UNSET,
+        order_by: DeviceOrder | None = DeviceOrder.MAC,
         first: int | None = _UNSET,
         after: str | None = _UNSET,
         last: int | None = _UNSET,
@@ -223,7 +225,9 @@ class Query:
     ) -> Connection[Device]:
         context = info.context.context
         wanted = inputs.read(inputs.DevicesQuery, _given(search=search, connected=connected), context.clock)
-        found = await devices.page(context, wanted.search, wanted.connected, _page(info, first, after, last, before))
+        order = plain(order_by or DeviceOrder.MAC)
+        page = _page(info, first, after, last, before)
+        found = await devices.page(context, wanted.search, wanted.connected, order, page)
         return connection_of(found, device_of, lambda: devices.count(context, wanted.search, wanted.connected))
 
     @strawberry.field(

@@ -90,6 +90,13 @@ class SessionEventOrder(Enum):
 
 
 @strawberry.enum
+class DeviceOrder(Enum):
+    MAC = "MAC"
+    NAME = strawberry.enum_value("NAME", description="Those without a name last.")
+    LAST_SEEN = strawberry.enum_value("LAST_SEEN", description="The latest first: those that are connected.")
+
+
+@strawberry.enum
 class SessionOrder(Enum):
     NEWEST = "NEWEST"
     OLDEST = "OLDEST"

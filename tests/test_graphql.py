@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncGenerator, Callable
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 import schema
+from resolvers.clock import iso
 from resolvers.context import Context
 from rest_compat.door import rest_door
 from schema.door import GraphQLDoor
-from storage.tables import SECOND
+from storage.tables import DAY, SECOND, SPANS
 from tests.conftest import MAC, Ask, client_of
 
 CREATE = """mutation($input: CreateSessionInput!) { createSession(input: $input) { message session {
@@ -223,6 +226,100 @@ def test_a_device_is_known_by_its_sessions(ask: Ask) -> None:
     assert found == {"devices": {"totalCount": 0}, "a": {"nodes": [{"mac": MAC}]}}
 
 
+DEVICES = """query($o: DeviceOrder, $s: String, $c: Boolean, $first: Int, $after: String, $last: Int, $before: String) {
+    devices(orderBy: $o, search: $s, connected: $c, first: $first, after: $after, last: $last, before: $before) {
+        totalCount nodes { mac name isConnected lastSeen }
+        pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
+NAMES = [None, "printer", "Öfen", "apple", "Apple", 'x.y"\\ \U0010ffff', None, "", "ß" * 200]
+
+
+def create_devices(ask: Ask, context: Context) -> None:
+    """Devices with many sessions of every length and state; three are connected, one has no sessions."""
+    random = Random(6)
+    lengths = [edge + off for edge in (0, *SPANS) for off in (-1, 0, 1)] + [400 * DAY]
+    new, now = [], context.clock.now()
+    for n in range(len(NAMES)):
+        for _ in range(30):
+            start = now - 400 * DAY - random.randrange(400 * DAY)
+            end = {"endTime": iso(start + max(random.choice(lengths), 0))}
+            no_start = end | {"startTime": None, "eventTypeConn": "<missing event>"}
+            no_end = {"eventTypeDisc": "<missing event>"}
+            how: dict[str, Any] = random.choice([end, end, no_start, no_end] if n % 3 else [end, {}, no_start])
+            new.append({"mac": f"AA:BB:CC:DD:EE:0{n}", "ip": "10.0.0.1", "startTime": iso(start)} | how)
+    many = "mutation($input: [CreateSessionInput!]!) { createSessions(input: $input) { created } }"
+    assert ask(many, input=new)["data"]["createSessions"]["created"] == len(new)
+    for n, name in enumerate(NAMES):
+        named = "mutation($m: MAC!, $n: String) { updateDevice(mac: $m, name: $n) { mac } }"
+        ask(named, m=f"AA:BB:CC:DD:EE:0{n}", n=name)
+    ask('mutation { deleteSessions(mac: "AA:BB:CC:DD:EE:01") { deleted } }')
+
+
+def test_devices_can_be_had_by_name_and_by_when_they_were_seen(ask: Ask, context: Context) -> None:
+    """Without regard to case, those without a name last; the connected first, never seen ones last; by MAC within equals."""
+    create_devices(ask, context)
+    by_mac = ask(DEVICES)["data"]["devices"]["nodes"]
+    assert [node["mac"] for node in by_mac] == sorted(node["mac"] for node in by_mac)
+    by_name = ask(DEVICES, o="NAME")["data"]["devices"]["nodes"]
+    assert by_name == sorted(by_mac, key=lambda node: (node["name"] is None, (node["name"] or "").casefold()))
+    seen = ask(DEVICES, o="LAST_SEEN")["data"]["devices"]["nodes"]
+    assert [node["isConnected"] for node in seen] == [True] * 3 + [False] * 6
+    assert seen[-1]["lastSeen"] is None
+    latest = sorted(by_mac, key=lambda node: node["lastSeen"] or "", reverse=True)
+    connected = [node for node in by_mac if node["isConnected"]]
+    assert seen == connected + [node for node in latest if not node["isConnected"]]
+
+
+@pytest.mark.parametrize(("shorter", "longest"), [*pairwise([0, *SPANS, 500 * DAY])])
+def test_the_latest_to_start_need_not_be_the_last_seen(ask: Ask, context: Context, shorter: int, longest: int) -> None:
+    """Of two sessions that are about as long, the one that started first may end last, later than those of others."""
+    then = context.clock.now() - 600 * DAY
+    for mac, start, end in ((MAC, 0, longest), (MAC, 1, 2 + shorter), ("AA:BB:CC:DD:EE:00", 0, 3 + shorter)):
+        create(ask, mac=mac, startTime=iso(then + start), endTime=iso(then + end))
+    seen = ask(DEVICES, o="LAST_SEEN")["data"]["devices"]["nodes"]
+    assert [node["mac"] for node in seen] == [MAC, "AA:BB:CC:DD:EE:00"]
+
+
+@pytest.mark.parametrize("order", ["MAC", "NAME", "LAST_SEEN"])
+@pytest.mark.parametrize("narrowed", [{}, {"c": False}, {"s": "p"}])
+def test_pages_of_devices_in_any_order_are_the_whole_list(
+    ask: Ask, context: Context, order: str, narrowed: dict[str, Any]
+) -> None:
+    """In either direction, whatever stands in their names."""
+    create_devices(ask, context)
+    whole = ask(DEVICES, o=order, **narrowed)["data"]["devices"]["nodes"]
+    assert len(whole) >= 3
+    for towards, away, edge, more in (
+        ("first", "after", "endCursor", "hasNextPage"),
+        ("last", "before", "startCursor", "hasPreviousPage"),
+    ):
+        walked: list[Any] = []
+        place: dict[str, Any] = {}
+        for n in range(0, len(whole), 2):
+            page = ask(DEVICES, o=order, **narrowed, **{towards: 2}, **place)["data"]["devices"]
+            walked = walked + page["nodes"] if towards == "first" else page["nodes"] + walked
+            assert page["pageInfo"][more] == (n + 2 < len(whole))
+            assert page["totalCount"] == len(whole)
+            place = {away: page["pageInfo"][edge]}
+        assert walked == whole
+
+
+def test_the_cursors_of_one_list_of_devices_are_of_no_other(ask: Ask, context: Context) -> None:
+    """Nor is what was made up, whatever it is made of."""
+    create_devices(ask, context)
+    orders = ("MAC", "NAME", "LAST_SEEN")
+    cursors = [ask(DEVICES, o=order, first=2)["data"]["devices"]["pageInfo"]["endCursor"] for order in orders]
+    made_up = [
+        f"NAME.00.{MAC}", f"NAME.ff.{MAC}", f"NAME.3.{MAC}", f"NAME.{'30' * 1000}.{MAC}", f"NAME.30.{MAC.lower()}",
+        "NAME.30.x", f"LAST_SEEN.{2**62}.{MAC}", f"LAST_SEEN.1_0.{MAC}", f"LAST_SEEN.x.{MAC}", f"LAST_SEEN.{MAC}", "",
+    ]  # fmt: skip
+    for n, order in enumerate(orders):
+        for m, cursor in enumerate([*cursors, *made_up]):
+            body = ask(DEVICES, o=order, after=cursor)
+            assert ("errors" in body) == (n != m), (order, cursor)
+            if n != m:
+                assert body["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT", "field": "after"}
+
+
 def test_events_are_read_off_the_two_ends(ask: Ask) -> None:
     """Each seen end in the period is an event; totals count what the lists hold."""
     create(ask, startTime="2025-08-19T10:00", endTime="2025-08-19T11:00", eventTypeConn="New Device")
@@ -423,6 +520,7 @@ def test_the_calendar_estimates_an_end_that_was_never_seen(ask: Ask) -> None:
         ("{ server { version timeZone now } }", 0),
         ('{ presence(start: "2025-08-01", end: "2025-08-31") { start devices } }', 3),
         ("{ devices { nodes { mac name isConnected lastSeen } } }", 2),
+        ("{ devices(orderBy: LAST_SEEN) { nodes { mac name isConnected lastSeen } } }", 2),
     ],
 )
 def test_a_list_takes_the_same_few_statements_however_long_it_is(

@@ -28,7 +28,7 @@ export function Presence() {
   const order = ORDERS.find((known) => known === query.order) ?? "name";
 
   const search = query.search ?? "";
-  const found = useAnswer(DevicesDocument, { search: search || null });
+  const found = useAnswer(DevicesDocument, { search: search || null, orderBy: order === "seen" ? "LAST_SEEN" : "NAME" });
   const devices = found.data?.devices.nodes;
   const macs = useMemo(
     () => (search && devices && devices.length <= MOST_NAMED ? devices.map(({ mac }) => mac) : null),

@@ -1,13 +1,13 @@
 /** What the timeline draws: a row a device, in it the device's sessions as bars. Instants are milliseconds since 1970. */
 
-import type { BarFragment, KnownFragment } from "../operations";
+import type { BarFragment, ListedFragment } from "../operations";
 import type { View } from "./scale";
 
 /** A session between its ends; Infinity while it is connected. One of which an end was never seen is at the other. */
 export type Bar = BarFragment & { start: number; end: number };
 
 /** Bars are in the order of their starts. */
-export type Row = { device: KnownFragment; bars: Bar[]; online: number };
+export type Row = { device: ListedFragment; bars: Bar[]; online: number };
 
 export const ORDERS = ["name", "seen", "online"] as const;
 export type Order = (typeof ORDERS)[number];
@@ -34,16 +34,11 @@ export function online(bars: Bar[], view: View, now: number): number {
   return sum;
 }
 
-const ORDER: Record<Order, (a: Row, b: Row) => number> = {
-  // Those without a name come last, by their address.
-  name: (a, b) => Number(a.device.name === null) - Number(b.device.name === null),
-  seen: (a, b) => Date.parse(b.device.lastSeen ?? "1970-01-01") - Date.parse(a.device.lastSeen ?? "1970-01-01"),
-  online: (a, b) => b.online - a.online,
-};
-const alphabet = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+// The others are the order in which the server gives devices.
+const byTime = (a: Row, b: Row): number => b.online - a.online;
 
-/** A row for each device, in order; `only` leaves out those that have nothing in the view. */
-export function rowsOf(devices: KnownFragment[], bars: Bar[], view: View, now: number, order: Order, only: boolean): Row[] {
+/** A row for each device, in the order given unless it is by the time online; `only` leaves out those without a session in the view. */
+export function rowsOf(devices: ListedFragment[], bars: Bar[], view: View, now: number, order: Order, only: boolean): Row[] {
   const of = new Map<string, Bar[]>(devices.map(({ mac }) => [mac, []]));
   for (const bar of bars) of.get(bar.mac)?.push(bar);
   const rows: Row[] = [];
@@ -51,8 +46,7 @@ export function rowsOf(devices: KnownFragment[], bars: Bar[], view: View, now: n
     const own = of.get(device.mac)!.sort((a, b) => a.start - b.start);
     if (!only || own.some((bar) => overlaps(bar, view))) rows.push({ device, bars: own, online: online(own, view, now) });
   }
-  const label = (row: Row): string => row.device.name ?? row.device.mac;
-  return rows.sort((a, b) => ORDER[order](a, b) || alphabet.compare(label(a), label(b)));
+  return order === "online" ? rows.sort(byTime) : rows;
 }
 
 /** The bar at an instant, or the nearest within reach; of several the one that is drawn on top. */
