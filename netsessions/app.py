@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -17,12 +18,11 @@ import rest_compat.errors
 import schema.errors
 from netsessions import pages
 from netsessions.ending import Ending
-from netsessions.identity import Asking, RequireToken
+from netsessions.identity import Asking, Guard, RequireToken
 from netsessions.observe import Metrics, Observe
 from netsessions.patience import Patience
-from netsessions.settings import Settings
+from netsessions.settings import ACCESS, Access, Settings
 from netsessions.upkeep import kept_up
-from resolvers import tokens
 from resolvers.clock import Clock
 from resolvers.context import Context
 from rest_compat.door import rest_door
@@ -34,6 +34,11 @@ from storage.opening import open_store
 from storage.sessions import any_session
 
 HEALTH_SECONDS = 2  # a store that takes longer for one row serves nobody
+
+# What pages of other origins may send, where there are any that may, and read beside the answer itself.
+METHODS = ("GET", "POST", "DELETE")
+HEADERS = ("Authorization", "Idempotency-Key", "If-None-Match", "Apollo-Require-Preflight", "X-Apollo-Operation-Name")
+EXPOSED = ("Content-Disposition", "ETag", "Retry-After", "WWW-Authenticate")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("netsessions")
 
@@ -49,7 +54,7 @@ async def running_app(settings: Settings, token: str, marks: Marks | None = None
     try:
         metrics = Metrics()
         context = Context(store, Clock(settings.zone), metrics.written.inc, settings.limits)
-        app = build(context, token, metrics, ui=settings.ui)
+        app = build(context, token, metrics, settings.access, ui=settings.ui)
         async with kept_up(context, settings.unseen_for):
             yield Ending(Asking(app) if settings.database_read_url else app, context.feed.close)
         await context.feed.close()
@@ -57,7 +62,7 @@ async def running_app(settings: Settings, token: str, marks: Marks | None = None
         await store.close()
 
 
-def build(context: Context, token: str, metrics: Metrics, *, ui: bool = True) -> Starlette:
+def build(context: Context, token: str, metrics: Metrics, access: Access = ACCESS, *, ui: bool = True) -> Starlette:
     """Every path of the server; the pages for people are among them with `ui`. It neither opens nor closes anything."""
     described = document()
 
@@ -83,11 +88,13 @@ def build(context: Context, token: str, metrics: Metrics, *, ui: bool = True) ->
     async def refused(_: Request, problem: Exception) -> Response:
         return rest_compat.errors.translated(problem)
 
-    async def reader(given: str) -> str | None:
-        return await tokens.name_of(context, given, "calendar")
-
-    graphql = RequireToken(GraphQLDoor(context), token, schema.errors.unauthenticated)
-    identity = Middleware(RequireToken, token, rest_compat.errors.unauthenticated, {"/sessions/calendar.ics": reader})
+    guard = Guard(context, token, access)
+    door = GraphQLDoor(context, access.origins, access.subscriptions)
+    graphql = RequireToken(door, guard, schema.errors.refused)
+    identity = Middleware(RequireToken, guard, rest_compat.errors.translated, {"/sessions/calendar.ics"})
+    middleware = [Middleware(Observe, metrics), Middleware(Patience)]
+    if access.origins:
+        middleware.insert(1, Middleware(CORSMiddleware, access.origins, METHODS, HEADERS, expose_headers=EXPOSED))
     app = Starlette(
         routes=[
             Route("/graphql", graphql),
@@ -99,7 +106,7 @@ def build(context: Context, token: str, metrics: Metrics, *, ui: bool = True) ->
             Route("/openapi.json", openapi),
             *(pages.routes() if ui else []),
         ],
-        middleware=[Middleware(Observe, metrics), Middleware(Patience)],
+        middleware=middleware,
         exception_handlers={HTTPException: refused, StoreUnavailableError: refused},
     )
     # A client that follows a redirect repeats a POST as a GET, and may leave its token behind.

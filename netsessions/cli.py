@@ -62,6 +62,10 @@ main.add_command(radius_command)
     "max_root_fields",
     "max_cost",
     "query_seconds",
+    "allowed_origins",
+    "wrong_tokens_per_minute",
+    "connections_per_token",
+    "subscriptions_per_connection",
     "timezone",
     "log_level",
 )

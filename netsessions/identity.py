@@ -1,103 +1,212 @@
 """The caller's identity: only a request that carries a right token reaches the door behind."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from resolvers.context import OWN, acting
+from netsessions.failures import Failures, network_of
+from netsessions.settings import ACCESS, Access
+from netsessions.watchers import Join, Watchers
+from resolvers import tokens
+from resolvers.context import OWN, Context, acting
+from resolvers.errors import ForbiddenError, TooManyError, UnauthenticatedError
+from resolvers.scopes import granted, require
+from storage.errors import StoreUnavailableError
 from storage.marks import asking
+from storage.tables import SECOND
+from storage.tokens import Scope as Permission
 
 LONGEST_INTRODUCTION = 8192  # of a client that nobody knows yet
-UNAUTHENTICATED = 4401  # the private WebSocket code that stands for 401
+NEEDED = "A right token is needed: send it as Authorization: Bearer <token>."
+NEEDED_FIRST = "A right token is needed: send it as Authorization in the payload of connection_init."
 
-NameOf = Callable[[str], Awaitable[str | None]]  # what a token is called that may; None for one that may not
+# The private WebSocket codes that stand for 401, 403 and 429, and the public one for a while.
+CODES: dict[type[Exception], int] = {
+    UnauthenticatedError: 4401,
+    ForbiddenError: 4403,
+    TooManyError: 4429,
+    StoreUnavailableError: 1013,
+}
+REFUSED = tuple(CODES)
+
+
+class Caller(NamedTuple):
+    """Whose token came: what it is called, what it may do, by what it is known, and when it ends (microseconds)."""
+
+    name: str
+    scope: Permission
+    digest: str
+    expires_at: int | None = None
+
+    def acts(self, needed: Permission) -> None:
+        """From here on the caller is who acts; raises ForbiddenError where even that needs more."""
+        acting.set(self.name)
+        granted.set(self.scope)
+        require(needed)
+
+
+class Guard:
+    """Knows callers by their tokens. Both doors have the same, so that whoever guesses is counted once."""
+
+    def __init__(self, context: Context, token: str, access: Access = ACCESS) -> None:
+        self._context = context
+        self._token = token.encode()
+        self._own = Caller(OWN, "admin", tokens.digest_of(self._token))
+        self._failures = Failures(access.wrong_tokens)
+        self.watchers = Watchers(access.connections, self._is_right)
+
+    async def caller(self, address: str, token: bytes) -> Caller | None:
+        """Whose token it is; None for a wrong one. Raises TooManyError for an address that sent too many of those."""
+        network = network_of(address)
+        self._failures.check(network, token)
+        # Bytes, as text outside ASCII cannot be compared; in constant time, as the time would tell the token. Others are
+        # sought by their digests, of which the time tells nothing that leads back to them.
+        found = self._own if hmac.compare_digest(token, self._token) else await self._made(tokens.digest_of(token))
+        if found is None:
+            self._failures.wrong(network)
+        else:
+            self._failures.right(network, found.digest)
+        return found
+
+    async def _made(self, digest: str) -> Caller | None:
+        # Asked for each request, and not remembered: one that is withdrawn is refused from that moment on.
+        row = await tokens.of_digest(self._context, digest)
+        return None if row is None else Caller(row.name, row.scope, digest, row.expires_at)
+
+    async def _is_right(self, digest: str) -> bool:
+        return digest == self._own.digest or await tokens.of_digest(self._context, digest) is not None
+
+    def joins(self, caller: Caller, join: Join) -> None:
+        """Counts a caller among those who watch; raises TooManyError."""
+        ends = caller.expires_at
+        join(caller.digest, None if ends is None else (ends - self._context.clock.now()) / SECOND)
 
 
 class RequireToken:
-    """Passes `Authorization: Bearer <token>`; anything else gets what `refuse` makes.
+    """Passes `Authorization: Bearer <token>`; anything else gets what `refused` makes of the problem.
 
-    The paths in `also` are open to other tokens, too. Those may come as `?token=`: not everybody can send headers.
+    The paths in `calendars` are open to tokens of that scope, too. Those may come as `?token=`: not everybody can send
+    headers. No other may: addresses are kept and passed on.
 
     A page in a browser can give a WebSocket no header: there, the first message may carry it instead, as
     `{"type": "connection_init", "payload": {"Authorization": "Bearer <token>"}}`.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        token: str,
-        refuse: Callable[[], Response],
-        also: Mapping[str, NameOf] = MappingProxyType({}),
+        self, app: ASGIApp, guard: Guard, refused: Callable[[Exception], Response], calendars: Collection[str] = ()
     ) -> None:
         self._app = app
-        self._token = token.encode()
-        self._refuse = refuse
-        self._also = also
+        self._guard = guard
+        self._refused = refused
+        self._calendars = calendars
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
-        if scope["type"] == "websocket" and not given:
-            acting.set(OWN)
-            await self._app(scope, self._introduced(receive, send), send)
+        given: list[bytes] = []
+        watches = scope["type"] == "websocket"
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                given.append(value)
+            elif name == b"accept" and b"text/event-stream" in value:
+                watches = True
+        try:
+            caller = None
+            if given or scope["type"] != "websocket":
+                caller = await self._caller(scope, given)
+                caller.acts("calendar" if scope["path"] in self._calendars else "read")
+        except REFUSED as problem:
+            await self._refused(problem)(scope, receive, send)
             return
-        door: ASGIApp = self._app
-        who = await self._who(scope, given)
-        if who is not None:
-            acting.set(who)
+        if watches:
+            await self._watched(scope, receive, send, caller)
         else:
-            door = self._refuse()
-        await door(scope, receive, send)
+            await self._app(scope, receive, send)
 
-    async def _who(self, scope: Scope, given: list[bytes]) -> str | None:
-        """Whose token a request carries that may have what it asks for; None for any other."""
-        name_of = self._also.get(scope["path"])
-        in_address = [] if name_of is None else _tokens_in(scope["query_string"])
+    async def _caller(self, scope: Scope, given: list[bytes]) -> Caller:
+        in_address = _tokens_in(scope["query_string"]) if scope["path"] in self._calendars else []
+        sent = [*map(_bearer, given), *in_address]
         # Of two it would be open which one another program on the way has checked.
-        if len(given) + len(in_address) != 1:
-            return None
-        if given and self._is_right(given[0]):
-            return OWN
-        token = in_address[0] if in_address else _bearer(given[0])
-        return None if name_of is None or token is None else await name_of(token.decode("utf-8", "replace"))
+        token = sent[0] if len(sent) == 1 else None
+        caller = None if token is None else await self._guard.caller(_address(scope), token)
+        if caller is None or (in_address and caller.scope != "calendar"):
+            raise UnauthenticatedError(NEEDED)
+        return caller
 
-    def _is_right(self, given: bytes) -> bool:
-        token = _bearer(given)
-        # Bytes, as text outside ASCII cannot be compared; in constant time, as the time would tell the token.
-        return token is not None and hmac.compare_digest(token, self._token)
+    async def _watched(self, scope: Scope, receive: Receive, send: Send, caller: Caller | None) -> None:
+        """A connection that stays open. Of a WebSocket it may turn out later whose it is."""
+        is_websocket, begun = scope["type"] == "websocket", False
 
-    def _introduced(self, receive: Receive, send: Send) -> Receive:
-        """A channel that ends unless the first message of the client carries the token."""
-        introduced = False
+        async def told(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            async with self._guard.watchers.watching() as join:
+                if is_websocket:
+                    receive = self._introduced(scope, receive, caller, join)
+                elif caller is not None:
+                    self._guard.joins(caller, join)
+                await self._app(scope, receive, told)
+        except REFUSED as problem:
+            if not begun:
+                await self._refused(problem)(scope, receive, send)
+                return
+            end: Message = {"type": "http.response.body", "body": b""}
+            if is_websocket:
+                end = {"type": "websocket.close", "code": CODES[type(problem)], "reason": str(problem)}
+            with suppress(OSError, RuntimeError):  # the client may have gone meanwhile
+                await send(end)
+
+    def _introduced(self, scope: Scope, receive: Receive, caller: Caller | None, join: Join) -> Receive:
+        """A channel that raises what is wrong with the caller, once the connection is there to say so."""
+        opened = joined = False
 
         async def channel() -> Message:
-            nonlocal introduced
+            nonlocal opened, joined, caller
+            if opened and not joined and caller is not None:
+                joined = True
+                self._guard.joins(caller, join)
             message = await receive()
-            if introduced or message["type"] != "websocket.receive":
-                return message
-            introduced = self._carries_token(message)
-            if introduced:
-                return message
-            reason = "A token is needed: send it as Authorization in the payload of connection_init."
-            await send({"type": "websocket.close", "code": UNAUTHENTICATED, "reason": reason})
-            return {"type": "websocket.disconnect", "code": UNAUTHENTICATED}
+            if message["type"] == "websocket.receive" and caller is None:
+                joined = True
+                caller = await self._introduction(scope, message)
+                self._guard.joins(caller, join)
+            opened = True
+            return message
 
         return channel
 
-    def _carries_token(self, message: Message) -> bool:
-        said = message.get("text") or message.get("bytes") or b""
-        if len(said) > LONGEST_INTRODUCTION:
-            return False
-        try:
-            told = orjson.loads(said)
-            given = {name.lower(): value for name, value in told["payload"].items()}["authorization"]
-            return bool(told["type"] == "connection_init") and self._is_right(given.encode())
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return False
+    async def _introduction(self, scope: Scope, message: Message) -> Caller:
+        """Whose token the first message carries."""
+        token = _carried(message)
+        caller = None if token is None else await self._guard.caller(_address(scope), token)
+        if caller is None:
+            raise UnauthenticatedError(NEEDED_FIRST)
+        caller.acts("read")
+        return caller
+
+
+def _address(scope: Scope) -> str:
+    return str(scope["client"][0]) if scope.get("client") else ""
+
+
+def _carried(message: Message) -> bytes | None:
+    """The token that an introduction carries."""
+    said = message.get("text") or message.get("bytes") or b""
+    if len(said) > LONGEST_INTRODUCTION:
+        return None
+    try:
+        told = orjson.loads(said)
+        given = {name.lower(): value for name, value in told["payload"].items()}["authorization"]
+        return _bearer(given.encode()) if told["type"] == "connection_init" else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _bearer(header: bytes) -> bytes | None:

@@ -133,6 +133,11 @@ class Observe:
         sys.stderr.write(lines.decode())
 
 
+def _of_no_websocket(record: logging.LogRecord) -> bool:
+    """Of WebSockets the web server logs addresses with their queries, and, when asked to, headers and messages."""
+    return record.levelno >= logging.WARNING or "websockets" not in record.pathname
+
+
 def configure_logging(level: str) -> None:
     """One JSON object a line on stderr, from this program and from its libraries alike; times in UTC."""
     shared: list[structlog.typing.Processor] = [
@@ -159,5 +164,6 @@ def configure_logging(level: str) -> None:
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.getLogger("uvicorn.access").disabled = True  # the line of `Observe` says more
+    logging.getLogger("uvicorn.error").addFilter(_of_no_websocket)
     if level == "info":
         logging.getLogger("alembic").setLevel(logging.WARNING)  # at every start it tells what it is about to look at

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resolvers.clock import Clock, Period, parse_period
@@ -54,6 +54,34 @@ def clients_of(text: str) -> list[Client]:
             raise ValueError(f"must be ADDRESS[/PREFIX]=SECRET, several with blanks between; number {n} is not")
         found.append(Client(network, secret.encode()))
     return sorted(found, key=lambda client: -client.network.prefixlen)
+
+
+def origins_of(text: str) -> list[str]:
+    """Origins with blanks between, each as browsers write it: lower case, without the usual port. Raises ValueError."""
+    found = []
+    for n, one in enumerate(text.split(), 1):
+        try:
+            url = HttpUrl(one)
+        except ValidationError:
+            url = None
+        if url is None or url.path not in (None, "/") or url.query or url.fragment or url.username or url.password:
+            raise ValueError(
+                f"must be origins such as https://ui.example, several with blanks between, without a path; number {n} is not"
+            )
+        found.append(str(url).rstrip("/"))
+    return found
+
+
+class Access(NamedTuple):
+    """How much one client may have of the server, and which pages may ask it."""
+
+    wrong_tokens: int = 30
+    connections: int = 2000
+    subscriptions: int = 100
+    origins: tuple[str, ...] = ()
+
+
+ACCESS = Access()
 
 
 class Settings(BaseSettings):
@@ -108,6 +136,22 @@ class Settings(BaseSettings):
     query_seconds: float = Field(
         DEFAULT.seconds, gt=0, le=3600, description="Seconds for which the database works for what reads; then 408."
     )
+    allowed_origins: str | None = Field(
+        None,
+        description="Origins of pages that may ask this server beside its own, as in https://ui.example, several with "
+        "blanks between.",
+    )
+    wrong_tokens_per_minute: int = Field(
+        ACCESS.wrong_tokens,
+        ge=1,
+        description="Wrong tokens from one address within a minute, after which it is answered 429.",
+    )
+    connections_per_token: int = Field(
+        ACCESS.connections, ge=1, description="WebSockets and event streams that one token may have open at a time."
+    )
+    subscriptions_per_connection: int = Field(
+        ACCESS.subscriptions, ge=1, description="Operations at a time that one WebSocket may ask for."
+    )
     radius_clients: SecretStr | None = Field(
         None,
         description="Network access servers and their shared secrets, as ADDRESS[/PREFIX]=SECRET, several with blanks "
@@ -135,6 +179,11 @@ class Settings(BaseSettings):
         if clients is not None:
             clients_of(clients.get_secret_value())
         return clients
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, origins: str | None) -> str | None:
+        return " ".join(origins_of(origins or "")) or None
 
     @field_validator("database_url")
     @classmethod
@@ -213,6 +262,16 @@ class Settings(BaseSettings):
             directives=self.max_directives,
             root_fields=self.max_root_fields,
             cost=self.max_cost,
+        )
+
+    @property
+    def access(self) -> Access:
+        """How much one client may have, and which pages may ask."""
+        return Access(
+            self.wrong_tokens_per_minute,
+            self.connections_per_token,
+            self.subscriptions_per_connection,
+            tuple((self.allowed_origins or "").split()),
         )
 
     @property

@@ -69,7 +69,7 @@ def instant(arrived: int, stamped: int | None, delay: int | None) -> int:
 
 async def receive(context: Context, packet: Packet) -> Outcome | None:
     """Stores what a packet tells, and returns when it is durable; None where its session is of the past, or was deleted."""
-    told = context.told()
+    told = context.told("write")
 
     async def change(transaction: Transaction) -> Outcome | None:
         # The devices of what is not stored again are not made known again either.
@@ -201,7 +201,7 @@ def _began(packet: Packet) -> int | None:
 
 async def restart(context: Context, nas: str, at: int, why: Literal["Accounting-On", "Accounting-Off"]) -> int:
     """Ends the open sessions of a server that began before it was switched on or off; answers how many."""
-    told = context.told()
+    told = context.told("write")
     which = {"nas": nas, "at": at, "limit": BATCH}
 
     async def change(transaction: Transaction) -> int:

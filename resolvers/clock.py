@@ -54,7 +54,7 @@ def iso(microseconds: int) -> str:
     return utc(microseconds).isoformat().replace("+00:00", "Z")
 
 
-_FIRST = instant(FIRST)
+_FIRST, _LAST = instant(FIRST), instant(LAST)
 _MINUTE = 60_000_000
 # Since then every zone differs from UTC by whole minutes, so that a minute of UTC is one on every wall.
 _WHOLE_OFFSETS = instant(datetime(1973, 1, 1, tzinfo=UTC)) // _MINUTE
@@ -162,6 +162,16 @@ class Clock:
         except (OverflowError, ValueError):
             raise ValueError("reaches back too far; at most to the year 1900") from None
         return since
+
+    def after(self, microseconds: int, period: "Period") -> int:
+        """The instant that lies a period after another. Raises ValueError."""
+        try:
+            until = self.back(microseconds, Period(-period.months, -period.time))
+        except ValueError:
+            until = _LAST + 1
+        if until > _LAST:
+            raise ValueError("reaches too far ahead; at most to the year 9998")
+        return until
 
 
 class Period(NamedTuple):

@@ -9,7 +9,9 @@ from functools import cached_property
 from resolvers.clock import Clock
 from resolvers.feed import Feed
 from resolvers.limits import DEFAULT, Limits
+from resolvers.scopes import require
 from storage.store import Parameters, Store
+from storage.tokens import Scope
 
 OWN = "API_TOKEN"  # the name of the server's own token
 
@@ -38,6 +40,10 @@ class Context:
         """The changes of all processes, for those who watch."""
         return Feed(self.store, self.clock)
 
-    def told(self) -> Parameters:
-        """What the journal says of a change besides the change: when, and by whom."""
+    def told(self, needed: Scope) -> Parameters:
+        """What the journal says of a change besides the change: when, and by whom, who must have the scope for it.
+
+        Raises ForbiddenError.
+        """
+        require(needed)
         return {"at": self.clock.now(), "who": acting.get()}

@@ -31,7 +31,7 @@ class Revision(NamedTuple):
 
 async def update(context: Context, mac: str, identity: int, given: Mapping[str, Any]) -> SessionRow:
     """Changes what is given of a session, which must be one that could be created so. Raises NotFoundError."""
-    told = context.told()
+    told = context.told("admin")
 
     async def change(transaction: Transaction) -> SessionRow:
         row = await _held(transaction, mac, identity)
@@ -64,7 +64,7 @@ def _as_reported(row: SessionRow, given: Mapping[str, Any]) -> dict[str, Any]:
 
 async def end(context: Context, mac: str, identity: int, how: EndAt) -> SessionRow:
     """Ends a session of which no end is known, now unless told. Raises NotFoundError, InvalidInputError."""
-    told = context.told()
+    told = context.told("admin")
     at = told["at"] if how.at is None else how.at
 
     async def change(transaction: Transaction) -> SessionRow:
@@ -81,7 +81,7 @@ async def end(context: Context, mac: str, identity: int, how: EndAt) -> SessionR
 
 async def delete(context: Context, mac: str, identity: int) -> SessionRow:
     """Deletes one session; answers what it was. Raises NotFoundError."""
-    told = context.told()
+    told = context.told("admin")
 
     async def change(transaction: Transaction) -> SessionRow:
         row = await _held(transaction, mac, identity, "remove")

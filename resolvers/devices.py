@@ -8,6 +8,7 @@ from resolvers.context import Context
 from resolvers.errors import InvalidInputError, NotFoundError, shown
 from resolvers.inputs import DeviceNames, Page
 from resolvers.paging import Slice, cursor, cut
+from resolvers.scopes import require
 from resolvers.values import NAME_LENGTH, parse_mac, parse_text
 from storage import changes
 from storage import devices as ask
@@ -98,6 +99,7 @@ async def count(context: Context, search: str | None, connected: bool | None) ->
 
 async def name(context: Context, names: DeviceNames) -> DeviceRow:
     """Names a device; a null takes a name or owner away, one that is not set stays. Raises NotFoundError."""
+    require("admin")
     given = {column: getattr(names, column) for column in sorted(names.model_fields_set - {"mac"})}
 
     async def change(transaction: Transaction) -> list[Any]:

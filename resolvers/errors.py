@@ -30,6 +30,22 @@ class NotFoundError(Exception):
     """What was to be changed is not there."""
 
 
+class UnauthenticatedError(Exception):
+    """Nobody knows who asks; one sentence on how to say it."""
+
+
+class ForbiddenError(Exception):
+    """Who asks may not have it; one sentence on who may."""
+
+
+class TooManyError(Exception):
+    """More than one may have at a time; in how many seconds to try again."""
+
+    def __init__(self, problem: str, retry_after: int) -> None:
+        super().__init__(problem)
+        self.retry_after = retry_after
+
+
 def shown(value: object) -> str:
     """A refused value as a message may carry it."""
     try:

@@ -6,7 +6,7 @@ read times by the clock that is handed over as validation context.
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -21,8 +21,10 @@ from pydantic import (
 
 from resolvers.clock import Clock, Period, parse_period
 from resolvers.errors import FieldError, InvalidInputError, invalid_input, shown
+from resolvers.scopes import SCOPES
 from resolvers.values import EVENT_TYPE_LENGTH, INFO_LENGTH, NAME_LENGTH, parse_ip, parse_mac, parse_text
 from storage.tables import MISSING, SECOND
+from storage.tokens import Scope
 
 MAX_CREATED = 10_000
 MAX_INT = 2**31 - 1  # of GraphQL
@@ -368,10 +370,6 @@ class SessionFilter(Input):
     search: Annotated[str, _text(NAME_LENGTH)] | None = None
 
 
-Scope = Literal["calendar"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-
-
 def _token_name(value: object) -> str:
     text = parse_text(value, TOKEN_NAME_LENGTH)
     # Without blanks: in the journal and in the list it stands among other words.
@@ -380,11 +378,27 @@ def _token_name(value: object) -> str:
     return text
 
 
+def _expiry(value: object, info: ValidationInfo) -> int | None:
+    """The end of a token: after a period, with a day, or at an instant."""
+    if value is None:
+        return None
+    clock = _clock(info)
+    if isinstance(value, str) and value[4:5] == "-":
+        end = clock.parse_day_or_time(value)
+        at = end if isinstance(end, int) else clock.day(end).until
+    else:
+        at = clock.after(clock.now(), parse_period(value))
+    if at <= clock.now():
+        raise ValueError(f"{shown(value)} is over already")
+    return at
+
+
 class NewToken(Input):
     """A token to be made."""
 
     name: Annotated[str, BeforeValidator(_token_name)]
     scope: Annotated[Scope, *one_of(*SCOPES)]
+    expires: Annotated[int | None, BeforeValidator(_expiry)] = None
 
 
 class Watch(Input):

@@ -226,7 +226,7 @@ def stopping(context: Context, report: StopReport) -> Change[Reported]:
 def _held(
     context: Context, report: StartReport | StopReport, work: Callable[[Device, int], Awaitable[Reported]]
 ) -> Change[Reported]:
-    told = context.told()
+    told = context.told("write")
 
     async def change(transaction: Transaction) -> Reported:
         device = Device(context, transaction, report.mac, told)

@@ -89,7 +89,7 @@ async def create(context: Context, new: Sequence[NewSession]) -> list[tuple[str,
     """Records sessions, all or none; answers the MAC and id of each when they are durable."""
     rows = [written(one, identity) for one, identity in zip(new, new_ids(context.clock, len(new)), strict=True)]
 
-    await context.store.record(rows, context.told())
+    await context.store.record(rows, context.told("write"))
     context.on_written(len(rows))
     return [(row["mac"], row["id"]) for row in rows]
 
@@ -97,14 +97,14 @@ async def create(context: Context, new: Sequence[NewSession]) -> list[tuple[str,
 async def create_one(context: Context, new: NewSession) -> Reported:
     """Records a session; answers it when it is durable."""
     (identity,) = new_ids(context.clock, 1)
-    row = await context.store.record_one(written(new, identity), context.told())
+    row = await context.store.record_one(written(new, identity), context.told("write"))
     context.on_written(1)
     return Reported(SessionRow._make(row), created_message(new.mac), 1)
 
 
 def creating(context: Context, new: NewSession) -> Change[Reported]:
     """The same as a change."""
-    told = context.told()
+    told = context.told("write")
 
     async def change(transaction: Transaction) -> Reported:
         (identity,) = new_ids(context.clock, 1)
@@ -137,7 +137,7 @@ async def delete(context: Context, mac: str) -> Deleted:
 
 def deleting(context: Context, mac: str) -> Change[Deleted]:
     """The same as a change."""
-    told = context.told()
+    told = context.told("admin")
 
     async def change(transaction: Transaction) -> Deleted:
         await transaction.hold([mac], "remove")

@@ -27,16 +27,17 @@ class Heartbeat(NamedTuple):
 
 async def heartbeat(context: Context, seen: Sequence[Seen], at: int | None) -> Heartbeat:
     """Devices that are there, all at one instant: sessions are opened of those that were not."""
+    change = seeing(context, seen, at)
     if not seen:
         return Heartbeat(0, 0)
-    done = await context.store.write(seeing(context, seen, at))
+    done = await context.store.write(change)
     context.on_written(done.opened)
     return done
 
 
 def seeing(context: Context, seen: Sequence[Seen], at: int | None) -> Change[Heartbeat]:
     """The same as a change."""
-    told = context.told()
+    told = context.told("write")
     ips: dict[str, list[str]] = {}
     for each in seen:
         ips.setdefault(each.mac, []).append(each.ip)
@@ -108,7 +109,7 @@ async def sweep(context: Context, unseen_for: Period) -> int:
     Answers how many. Sessions that no heartbeat ever told of stay open.
     """
     before = latest(context, unseen_for).since
-    told = context.told()
+    told = context.told("write")
 
     async def change(transaction: Transaction) -> int | None:
         limits = {"before": before, "limit": BATCH}

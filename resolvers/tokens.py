@@ -1,4 +1,4 @@
-"""Tokens beside the server's own: each does what its scope says and nothing else, until it is withdrawn.
+"""Tokens beside the server's own: each does what its scope says and nothing else, until it ends or is withdrawn.
 
 A token is known by its digest alone, so that whoever reads the database cannot ask in its name. It is 256 random bits:
 nothing that is guessed, which a slow digest would have to guard.
@@ -6,23 +6,26 @@ nothing that is guessed, which a slow digest would have to guard.
 
 import secrets
 from hashlib import sha256
+from typing import Any
 
 from resolvers.context import OWN, Context
 from resolvers.errors import InvalidInputError, NotFoundError, shown
-from resolvers.inputs import NewToken, Scope
+from resolvers.inputs import NewToken
 from storage import tokens as ask
 from storage.store import Transaction
 from storage.tokens import TokenRow
 
 
-def _digest(token: str) -> str:
-    return sha256(token.encode()).hexdigest()
+def digest_of(token: bytes) -> str:
+    """By what a token is known."""
+    return sha256(token).hexdigest()
 
 
 async def make(context: Context, new: NewToken) -> str:
     """A new token, which nobody can be told again; raises InvalidInputError where there is one of the name."""
     token = secrets.token_urlsafe(32)
-    row = {"name": new.name, "digest": _digest(token), "scope": new.scope, "made_at": context.clock.now()}
+    row: dict[str, Any] = {"name": new.name, "digest": digest_of(token.encode()), "scope": new.scope}
+    row |= {"made_at": context.clock.now(), "expires_at": new.expires}
 
     async def change(transaction: Transaction) -> int:
         return await transaction.execute(ask.make(), row)
@@ -49,8 +52,10 @@ async def withdraw(context: Context, name: str) -> None:
         raise NotFoundError(f"name: there is no token called {shown(name)}")
 
 
-async def name_of(context: Context, token: str, scope: Scope) -> str | None:
-    """What a token of the scope is called; None for anything else."""
+async def of_digest(context: Context, digest: str) -> TokenRow | None:
+    """The token that is known by a digest; None where there is none, or it has ended."""
     # A replica may not know yet that it was withdrawn.
-    found = await context.store.fetch(ask.by_digest(), {"digest": _digest(token)}, short=True, current=True)
-    return next((row.name for row in map(TokenRow._make, found) if row.scope == scope), None)
+    found = await context.store.fetch(ask.by_digest(), {"digest": digest}, short=True, current=True)
+    now = context.clock.now()
+    tokens = (TokenRow._make(row) for row in found)
+    return next((token for token in tokens if token.expires_at is None or now < token.expires_at), None)

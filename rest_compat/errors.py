@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from resolvers.errors import InvalidInputError, NotFoundError
+from resolvers.errors import ForbiddenError, InvalidInputError, NotFoundError, TooManyError, UnauthenticatedError
 from storage.errors import StoreUnavailableError, TookTooLongError
 
 log = logging.getLogger("netsessions")
@@ -28,12 +28,6 @@ def failure(status: int, message: str, error: str, headers: Mapping[str, str] | 
     return Response(body, status, headers, media_type="application/json")
 
 
-def unauthenticated() -> Response:
-    """The answer to a request without a right token."""
-    message = "A token is needed: send it as Authorization: Bearer <API_TOKEN>."
-    return failure(401, message, "unauthenticated", {"WWW-Authenticate": "Bearer"})
-
-
 def translated(problem: Exception) -> Response:
     """What a caller is told of an exception; the cause of an internal one goes to the log only."""
     match problem:
@@ -41,6 +35,12 @@ def translated(problem: Exception) -> Response:
             return failure(400, str(problem), "invalid_input")
         case NotFoundError():
             return failure(404, str(problem), "not_found")
+        case UnauthenticatedError():
+            return failure(401, str(problem), "unauthenticated", {"WWW-Authenticate": "Bearer"})
+        case ForbiddenError():
+            return failure(403, str(problem), "forbidden")
+        case TooManyError():
+            return failure(429, str(problem), "too_many", {"Retry-After": str(problem.retry_after)})
         case StoreUnavailableError():
             log.warning("The store cannot be used: %s", problem)
             message = f"The store cannot be used at the moment. {problem.advice}"

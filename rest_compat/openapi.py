@@ -27,12 +27,14 @@ Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
 ERRORS = {
     400: "Bad input; the message names the field. Nothing was changed.",
-    401: "No bearer token, or not the right one.",
+    401: "No bearer token, or not a right one.",
+    403: "The token is right, and may not do this.",
     404: "There is nothing at this path.",
     405: "The path does not take this method.",
     408: "It took longer than QUERY_SECONDS to begin; the database has given it up.",
     413: "The body is larger than the server takes.",
     415: "The body is not application/json.",
+    429: "Too many wrong tokens came from this address.",
     500: "Something went wrong on the server.",
     503: "The store cannot be used at the moment; nothing was stored.",
 }
@@ -153,7 +155,7 @@ def _feed() -> Schema:
 
 
 def _headers(status: int) -> Schema:
-    names = {401: "WWW-Authenticate", 405: "Allow", 503: "Retry-After"}
+    names = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After", 503: "Retry-After"}
     return {"headers": {names[status]: {"schema": TEXT}}} if status in names else {}
 
 

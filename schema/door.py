@@ -1,5 +1,6 @@
 """The GraphQL door: HTTP in, the schema over the resolvers, HTTP out."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from resolvers.context import Context
+from resolvers.errors import ForbiddenError
 from schema.build import build
 from schema.errors import body, cause_of, formatted
 from schema.requests import EVENTS, JSON, RESPONSE, RefusedError, media_type, requested
@@ -25,6 +27,7 @@ from schema.streams import QuietHandler, TextWebSocket
 from schema.types import Request
 from storage.errors import StoreUnavailableError, TookTooLongError
 
+SUBSCRIPTIONS = 100  # operations of one WebSocket at a time, unless told
 INIT = timedelta(seconds=10)  # for a client that has connected to begin
 SUBSCRIBE = (
     "A subscription is answered more than once: send it over WebSocket (graphql-transport-ws), or by POST with "
@@ -43,10 +46,13 @@ class GraphQLDoor(GraphQL[Request, None]):
     websocket_adapter_class = TextWebSocket
     graphql_transport_ws_handler_class = QuietHandler
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, origins: Sequence[str] = (), subscriptions: int = SUBSCRIPTIONS) -> None:
+        """Pages of `origins`, and of its own, may open WebSockets, each with so many operations at a time."""
         super().__init__(
             build(context.limits),
             graphql_ide=None,
+            allowed_origins=origins,
+            max_subscriptions_per_connection=subscriptions,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
             connection_init_wait_timeout=INIT,
         )
@@ -117,14 +123,17 @@ def _written(media: str) -> str:
 
 
 def _tell(response: Response, result: ExecutionResult) -> None:
-    """Lets who looks at the status alone, a proxy or a client that tries again, know that the store did not answer."""
+    """Lets who looks at the status alone, a proxy or a client that tries again, know of what failed."""
     for cause in map(cause_of, result.errors or ()):
-        if isinstance(cause, StoreUnavailableError):
-            response.status_code = 503
-            response.headers["Retry-After"] = str(cause.retry_after)
-            return
-        if isinstance(cause, TookTooLongError):
-            response.status_code = 408
+        match cause:
+            case StoreUnavailableError():
+                response.status_code = 503
+                response.headers["Retry-After"] = str(cause.retry_after)
+                return
+            case TookTooLongError():
+                response.status_code = 408
+            case ForbiddenError():
+                response.status_code = 403
 
 
 def _shown(result: ExecutionResult) -> GraphQLHTTPResponse:

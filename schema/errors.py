@@ -10,7 +10,7 @@ from starlette.responses import Response
 from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.broadcast import TooSlowError
-from resolvers.errors import InvalidInputError, NotFoundError
+from resolvers.errors import ForbiddenError, InvalidInputError, NotFoundError, TooManyError, UnauthenticatedError
 from storage.errors import StoreUnavailableError, TookTooLongError
 
 # graphql-core says what it refuses in words alone; a test holds these to them.
@@ -27,14 +27,21 @@ def body(
     return Response(content, status, headers, media_type)
 
 
-def unauthenticated() -> Response:
-    """The answer to a request without a right token."""
-    return body(
-        "A token is needed: send it as Authorization: Bearer <API_TOKEN>.",
-        "UNAUTHENTICATED",
-        401,
-        {"WWW-Authenticate": "Bearer"},
-    )
+def refused(problem: Exception) -> Response:
+    """The answer to a request that is refused for who asks, or how often."""
+    match problem:
+        case UnauthenticatedError():
+            return body(str(problem), "UNAUTHENTICATED", 401, {"WWW-Authenticate": "Bearer"})
+        case ForbiddenError():
+            return body(str(problem), "FORBIDDEN", 403)
+        case TooManyError():
+            return body(str(problem), "TOO_MANY", 429, {"Retry-After": str(problem.retry_after)})
+        case StoreUnavailableError():
+            log.error("store unavailable: %s", problem)
+            message = f"The store cannot be used at the moment. {problem.advice}"
+            return body(message, "INTERNAL_SERVER_ERROR", 503, {"Retry-After": str(problem.retry_after)})
+        case _:
+            raise problem
 
 
 def public_name(field: str) -> str:
@@ -60,6 +67,8 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
             extensions |= {"code": "BAD_USER_INPUT", "field": public_name(cause.field)}
         case NotFoundError():
             extensions["code"] = "NOT_FOUND"
+        case ForbiddenError():
+            extensions["code"] = "FORBIDDEN"
         case StoreUnavailableError():
             answer["message"] = f"The store cannot be used at the moment. {cause.advice}"
             extensions["code"] = "INTERNAL_SERVER_ERROR"

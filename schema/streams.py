@@ -16,6 +16,7 @@ from strawberry import Schema
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import SubscribeMessage
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
@@ -24,6 +25,7 @@ from schema.documents import KNOWN, LONGEST
 from schema.errors import formatted
 from schema.types import Request
 
+TOO_MANY = 4429  # the private WebSocket code that stands for 429
 LINGER = 1.0  # seconds for which what nobody follows any more goes on
 
 
@@ -180,7 +182,17 @@ def _is_message(message: dict[str, Any]) -> bool:
 
 
 class QuietHandler(BaseGraphQLTransportWSHandler[Request, None]):
-    """Takes a client that has gone for what it is, and no failure of ours."""
+    """Takes a client that has gone for what it is, and no failure of ours; closes on one that asks for too much at once."""
+
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        most = self.max_subscriptions_per_connection
+        if self.connection_acknowledged and most is not None and len(self.operations) >= most:
+            reason = (
+                f"At most {most} operations at a time are answered on one connection; complete some, or open another."
+            )
+            await self.websocket.close(code=TOO_MANY, reason=reason)
+            return
+        await super().handle_subscribe(message)
 
     async def handle_task_exception(self, error: Exception) -> None:
         if not isinstance(error, WebSocketDisconnected):

@@ -173,8 +173,9 @@ class Token(SQLModel, table=True):
 
     name: str = Field(sa_column=Column(TEXT, primary_key=True))
     digest: str = Field(sa_column=Column(TEXT, nullable=False, unique=True, comment="SHA-256 of the token"))
-    scope: str = Field(sa_column=_text("what it may do: calendar"))
+    scope: str = Field(sa_column=_text("what it may do: calendar, read, write or admin"))
     made_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    expires_at: int | None = Field(sa_column=Column(BigInteger, comment="when it ends; null: when it is withdrawn"))
 
 
 class Accounting(SQLModel, table=True):

@@ -1,7 +1,7 @@
 """Named questions and changes about the tokens beside the server's own."""
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Delete, Insert, Select, delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -9,23 +9,27 @@ from sqlalchemy.dialects.postgresql import insert
 from storage.clauses import number, text
 from storage.tables import TOKENS, token
 
+Scope = Literal["calendar", "read", "write", "admin"]  # each may also do what those before it may
+
 
 class TokenRow(NamedTuple):
-    """A token as it is told of, which is never itself; `made_at` in microseconds since 1970-01-01T00:00Z."""
+    """A token as it is told of, which is never itself; instants in microseconds since 1970-01-01T00:00Z."""
 
     name: str
-    scope: str
+    scope: Scope
     made_at: int
+    expires_at: int | None
 
 
-_TOLD = (token.name, token.scope, token.made_at)
+_TOLD = (token.name, token.scope, token.made_at, token.expires_at)
 
 
 @cache
 def make() -> Insert:
     """A token, unless its name is taken."""
-    values = {"name": text("name"), "digest": text("digest"), "scope": text("scope"), "made_at": number("made_at")}
-    return insert(TOKENS).values(values).on_conflict_do_nothing()
+    texts = {name: text(name) for name in ("name", "digest", "scope")}
+    numbers = {name: number(name) for name in ("made_at", "expires_at")}
+    return insert(TOKENS).values(texts | numbers).on_conflict_do_nothing()
 
 
 @cache

@@ -7,14 +7,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from netsessions.identity import RequireToken
+import rest_compat.errors
+import schema.errors
+from netsessions.identity import Guard, RequireToken
 from resolvers import correcting, sightings
 from resolvers.clock import Clock, parse_period
 from resolvers.context import Context
 from resolvers.forgetting import Forgetting
 from resolvers.inputs import EndAt, Seen, read
 from rest_compat.door import rest_door
-from rest_compat.errors import unauthenticated
 from schema.door import GraphQLDoor
 from storage.tables import HOUR
 from tests.conftest import MAC, NOW, Ask, at, client_of, run, sql
@@ -214,9 +215,9 @@ def test_the_history_names_whose_token_it_was(context: Context, ask: Ask) -> Non
     """The server's own goes by its setting's name, at both doors."""
     token = "a-token-for-tests"
     headers = {"Authorization": f"Bearer {token}"}
-    rest, graphql = (
-        client_of(RequireToken(door, token, unauthenticated)) for door in (rest_door(context), GraphQLDoor(context))
-    )
+    guard = Guard(context, token)
+    rest = client_of(RequireToken(rest_door(context), guard, rest_compat.errors.translated))
+    graphql = client_of(RequireToken(GraphQLDoor(context), guard, schema.errors.refused))
     session = created(ask, endTime=...)
     assert rest.post("/stop", json={"mac": MAC}, headers=headers).status_code == 200
     asked = {"query": DELETE, "variables": {"id": session["id"]}}

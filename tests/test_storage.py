@@ -234,7 +234,7 @@ INDEXES = {
 
 
 @pytest.mark.parametrize("kind", DATABASES)
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 def test_a_database_of_an_earlier_release_is_upgraded_with_its_rows(tmp_path: Path, kind: str, revision: str) -> None:
     """Nothing of a session changes, and what is computed of it is as in a new database."""
     if kind == "sqlite":

@@ -12,17 +12,16 @@ import httpx2 as httpx
 import pytest
 from click.testing import CliRunner, Result
 from icalendar import Calendar
-from starlette.testclient import TestClient
 
 from netsessions import observe
 from netsessions.app import build
 from netsessions.cli import main
-from netsessions.identity import RequireToken
+from netsessions.identity import Guard, RequireToken
 from netsessions.observe import Metrics
 from resolvers import tokens
 from resolvers.context import OWN, Context, acting
 from resolvers.inputs import NewToken
-from rest_compat.errors import failure, unauthenticated
+from rest_compat.errors import failure, translated
 from storage.errors import StoreUnavailableError
 from tests.conftest import MAC, client_of, run, sql
 from tests.server import TOKEN, Server, running
@@ -125,15 +124,15 @@ def test_another_token_is_refused(server: Server, wrong: str) -> None:
     ],
 )
 def test_it_opens_no_other_path(server_with_token: tuple[Server, str], method: str, path: str) -> None:
-    """401 in either way of sending it, and nothing is changed."""
+    """403 as Bearer; in the address nobody looks for one there; and nothing is changed."""
     server, token = server_with_token
     body = None if method == "GET" else {"query": "{ __typename }"} if path == "/graphql" else {"mac": MAC}
-    for answer in (
-        httpx.request(method, server.url + path, headers={"Authorization": f"Bearer {token}"}, json=body),
-        httpx.request(method, f"{server.url}{path}{'&' if '?' in path else '?'}token={token}", json=body),
-    ):
-        assert answer.status_code == 401
-        assert answer.headers["WWW-Authenticate"] == "Bearer"
+    answer = httpx.request(method, server.url + path, headers={"Authorization": f"Bearer {token}"}, json=body)
+    assert answer.status_code == 403
+    assert "scope read" in answer.text
+    answer = httpx.request(method, f"{server.url}{path}{'&' if '?' in path else '?'}token={token}", json=body)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert sql(server.database, "SELECT count(*) FROM session") == [(1,)]
 
 
@@ -193,6 +192,18 @@ def test_tokens_are_listed_without_what_they_are(url: str) -> None:
     assert not any(token in listed for token in made)
 
 
+def test_a_token_that_expires_is_listed_with_its_end(url: str) -> None:
+    """A day is over with its last moment in TIMEZONE; only a calendar's token has an address."""
+    berlin = {"TIMEZONE": "Europe/Berlin"}
+    made = command(url, "make", "script", "--scope", "write", "--expires", "2099-12-31", **berlin)
+    assert made.stdout.startswith("Token:")
+    assert "Subscribe:" not in made.stdout
+    make(url, "phone")
+    ends = {line.split("\t")[0]: line.split("\t")[1:] for line in command(url, "list", **berlin).stdout.splitlines()}
+    assert (ends["script"][0], ends["script"][2]) == ("write", "2100-01-01 00:00")
+    assert (ends["phone"][0], ends["phone"][2]) == ("calendar", "never")
+
+
 @pytest.mark.parametrize("name", ["phone", OWN, "a b", "", "a\tb", "a\nb", "x" * 101, "\ud800"])
 def test_a_name_that_is_taken_or_none_is_refused(url: str, name: str) -> None:
     """In a sentence, and the tokens are as they were."""
@@ -207,7 +218,12 @@ def test_a_name_that_is_taken_or_none_is_refused(url: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("make", "x", "--scope", "write"), "'write' is not 'calendar'"),
+        (("make", "x", "--scope", "owner"), "'owner' is not one of"),
+        (("make", "x", "--scope", "read", "--mac", MAC), "--mac is for the address of a calendar"),
+        (("make", "x", "--expires", "soon"), "expires: 'soon' is not a period"),
+        (("make", "x", "--expires", "2020-01-01"), "expires: '2020-01-01' is over already"),
+        (("make", "x", "--expires", "2020-13-01"), "expires: '2020-13-01' is not a day that exists"),
+        (("make", "x", "--expires", "9000 years"), "expires: reaches too far ahead; at most to the year 9998"),
         (("make", "x", "--mac", "AA:BB"), "is not a MAC address"),
         (("withdraw", "nobody"), "there is no token called 'nobody'"),
     ],
@@ -228,27 +244,27 @@ def test_an_address_for_all_names_the_machine(url: str) -> None:
     assert address.startswith("http://[::1]:8080/sessions/calendar.ics?token=")
 
 
-def test_a_token_of_another_scope_is_refused(context: Context, url: str) -> None:
-    """Whatever scopes there will be: a path asks for one."""
-    token = run(tokens.make(context, NewToken(name="phone", scope="calendar")))
-    assert run(tokens.name_of(context, token, "calendar")) == "phone"
-    sql(url, "UPDATE token SET scope = 'write'")
-    assert run(tokens.name_of(context, token, "calendar")) is None
-
-
-def test_who_acts_is_called_by_the_name_of_the_token() -> None:
-    """The name of the token that came, and of the server's own where that came."""
+def test_only_a_token_of_the_calendars_scope_comes_in_the_address(context: Context) -> None:
+    """One that may do more reads it, too, but as Bearer; and who acts is called by the name of the token."""
 
     async def tell(scope: Any, receive: Any, send: Any) -> None:
         await failure(200, acting.get(), "")(scope, receive, send)
 
-    async def name_of(token: str) -> str | None:
-        return "phone" if token == "calendar-token" else None
+    phone, script = (
+        run(tokens.make(context, NewToken(name=name, scope=scope)))
+        for name, scope in (("phone", "calendar"), ("script", "read"))
+    )
+    client = client_of(RequireToken(tell, Guard(context, TOKEN), translated, {"/here"}))
 
-    client = TestClient(RequireToken(tell, TOKEN, unauthenticated, {"/here": name_of}))
-    assert client.get("/here?token=calendar-token").json()["message"] == "phone"
-    assert client.get("/here", headers={"Authorization": f"Bearer {TOKEN}"}).json()["message"] == OWN
-    assert client.get("/there?token=calendar-token").status_code == 401
+    def named(path: str, bearer: str | None = None) -> Any:
+        answer = client.get(path, headers={} if bearer is None else {"Authorization": f"Bearer {bearer}"})
+        return answer.json()["message"] if answer.status_code == 200 else answer.status_code
+
+    assert named(f"/here?token={phone}") == named("/here", phone) == "phone"
+    assert named("/here", script) == named("/there", script) == "script"
+    assert named("/here", TOKEN) == OWN
+    assert named(f"/here?token={script}") == named(f"/here?token={TOKEN}") == named(f"/there?token={phone}") == 401
+    assert named("/there", phone) == 403
 
 
 def test_a_store_that_cannot_be_asked_is_503(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

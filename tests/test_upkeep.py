@@ -105,7 +105,7 @@ def test_a_copy_holds_the_same(tmp_path_factory: pytest.TempPathFactory, source:
     run(store.close())
     sql(first, "UPDATE device SET name = 'Phone' WHERE mac = 'AA:BB:CC:DD:EE:03'")
     sql(first, "INSERT INTO device VALUES ('AA:BB:CC:DD:EE:99', 'Away', 'Ada')")
-    sql(first, "INSERT INTO token VALUES ('phone', 'digest', 'calendar', 1)")
+    sql(first, "INSERT INTO token VALUES ('phone', 'digest', 'calendar', 1, NULL), ('script', 'other', 'write', 2, 3)")
     sql(first, "INSERT INTO accounting VALUES ('nas', 'a', 'AA:BB:CC:DD:EE:03', 3, 1)")
     for n in (1, 2):
         sql(first, CHANGED.format(n))
@@ -113,7 +113,7 @@ def test_a_copy_holds_the_same(tmp_path_factory: pytest.TempPathFactory, source:
     assert told.exit_code == 0, told.output
     assert "Copied 12 sessions. Both databases hold 12 sessions (checksum" in told.output
     assert "Copied 0 sessions. Both databases hold 12" in command(first, "copy", first, second).output
-    for table in ("session ORDER BY mac, id", "device ORDER BY mac", "token", "accounting"):
+    for table in ("session ORDER BY mac, id", "device ORDER BY mac", "token ORDER BY name", "accounting"):
         assert sql(second, f"SELECT * FROM {table}") == sql(first, f"SELECT * FROM {table}")
     history = "SELECT at, kind, mac, id, who, before, after FROM change WHERE before IS NOT NULL ORDER BY seq"
     assert sql(second, history) == sql(first, history)

@@ -263,9 +263,9 @@ class Socket:
         return message["payload"]["data"]["sessionChanges"]
 
 
-def connection(server: Server, **more: Any) -> Any:
+def connection(server: Server, query: str = "", **more: Any) -> Any:
     """One to `/graphql`, to be entered."""
-    address = server.url.replace("http", "ws") + "/graphql"
+    address = server.url.replace("http", "ws") + f"/graphql{query}"
     return websockets.sync.client.connect(address, subprotocols=["graphql-transport-ws"], **more)  # type: ignore[list-item]
 
 
