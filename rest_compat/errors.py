@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from resolvers.errors import InvalidInputError, NotFoundError
-from storage.errors import StoreUnavailableError
+from storage.errors import StoreFullError, StoreUnavailableError
 
 log = logging.getLogger("netsessions")
 
@@ -44,7 +44,9 @@ def translated(problem: Exception) -> Response:
         case StoreUnavailableError():
             log.warning("The store cannot be used: %s", problem)
             message = f"The store cannot be used at the moment. {problem.advice}"
-            return failure(503, message, "unavailable", {"Retry-After": str(problem.retry_after)})
+            full = isinstance(problem, StoreFullError)
+            status, error = (507, "insufficient_storage") if full else (503, "unavailable")
+            return failure(status, message, error, {"Retry-After": str(problem.retry_after)})
         case HTTPException(status_code=status) if status in _HTTP:
             error, message = _HTTP[status]
             return failure(status, message, error, problem.headers)

@@ -34,8 +34,9 @@ ERRORS = {
     415: "The body is not application/json.",
     500: "Something went wrong on the server.",
     503: "The store cannot be used at the moment; nothing was stored.",
+    507: "There is no room for it where the store is kept; nothing was stored, and reads go on.",
 }
-OF_A_BODY = (413, 415)
+OF_A_BODY = (413, 415, 507)
 MAYBE = ("connected_at", "disconnected_at", "disconnection_event")  # null in an exported session without such an end
 BY_QUERY = "token"  # the parameter that carries one
 BODIES = (NewSession, StartReport, StopReport, OneDevice)
@@ -159,7 +160,7 @@ def _feed() -> Schema:
 
 
 def _headers(status: int) -> Schema:
-    names = {401: "WWW-Authenticate", 405: "Allow", 503: "Retry-After"}
+    names = {401: "WWW-Authenticate", 405: "Allow", 503: "Retry-After", 507: "Retry-After"}
     return {"headers": {names[status]: {"schema": TEXT}}} if status in names else {}
 
 

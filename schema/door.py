@@ -21,7 +21,7 @@ from schema.errors import body, formatted, unavailable
 from schema.known import KnownQueries, plain
 from schema.streams import QuietHandler, TextWebSocket
 from schema.types import Request
-from storage.errors import StoreUnavailableError
+from storage.errors import StoreFullError, StoreUnavailableError
 
 MAX_BODY = 8 * 1024 * 1024  # bytes: 10,000 sessions with everything said about each fit
 
@@ -107,7 +107,7 @@ class GraphQLDoor(GraphQL[Request, None]):
 def _tell(response: Response, problem: StoreUnavailableError | None) -> None:
     """Lets who looks at the status alone, a proxy or a client that tries again, know of a store that failed."""
     if problem is not None:
-        response.status_code = 503
+        response.status_code = 507 if isinstance(problem, StoreFullError) else 503
         response.headers["Retry-After"] = str(problem.retry_after)
 
 

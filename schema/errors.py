@@ -12,7 +12,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.broadcast import TooSlowError
 from resolvers.errors import InvalidInputError, NotFoundError
-from storage.errors import StoreUnavailableError
+from storage.errors import StoreFullError, StoreUnavailableError
 
 # The limiters of the schema say what they refuse in words alone; a test holds these to them.
 _TOO_COMPLEX = re.compile(
@@ -67,7 +67,8 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
             extensions["code"] = "NOT_FOUND"
         case StoreUnavailableError():
             answer["message"] = f"The store cannot be used at the moment. {cause.advice}"
-            extensions["code"] = "INTERNAL_SERVER_ERROR"
+            full = isinstance(cause, StoreFullError)
+            extensions["code"] = "INSUFFICIENT_STORAGE" if full else "INTERNAL_SERVER_ERROR"
             log.error("store unavailable: %s", cause)
         case TooSlowError():
             extensions["code"] = "TOO_SLOW"
