@@ -22,8 +22,7 @@ from netsessions.settings import Settings, settings_options, token_for
 from netsessions.tokens import token_commands
 from schema import sdl
 from storage.errors import StoreUnusableError
-from storage.migrations import migrate
-from storage.sqlite import check
+from storage.opening import make_ready
 
 STUCK_MS = 30_000  # for which what was sent may lie unread
 GRACE_SECONDS = 30  # for requests under way when the server is told to stop
@@ -70,9 +69,7 @@ def serve(settings: Settings) -> None:
         if kept is not None:
             click.echo(f"Token: in {kept}")
         with _listen(settings) as listener:
-            if settings.database_path:
-                check(settings.database_path)
-            migrate(settings.database_url)
+            make_ready(settings.database_url)
             if settings.workers > 1:
                 _greet(settings)
                 workers.serve(settings, token, listener, grace=GRACE_SECONDS)
