@@ -19,8 +19,6 @@ TOKEN = "a-token-for-tests"
 class Server:
     """A running `netsessions serve`."""
 
-    user: int | None = None  # as whom it runs, if not as the tests do
-
     def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
         self.folder = folder
         self.port = free_port()
@@ -41,7 +39,6 @@ class Server:
                 cwd=folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                user=self.user,
             )
 
     def wait(self) -> None:

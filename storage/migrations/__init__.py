@@ -1,6 +1,7 @@
 """Brings a database to the tables that this release expects."""
 
 import asyncio
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -19,10 +20,11 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from storage.errors import StoreUnusableError
 from storage.store import sqlite_path
 
+WRITABLE = "write to the file and to its folder"
 WAYS = {
     sqlite3.SQLITE_BUSY: "wait until the other process that writes to it is done",
-    sqlite3.SQLITE_READONLY: "let this user write to the file and to its folder",
-    sqlite3.SQLITE_CANTOPEN: "let this user write to the file and to its folder",
+    sqlite3.SQLITE_READONLY: f"let this user {WRITABLE}",
+    sqlite3.SQLITE_CANTOPEN: f"let this user {WRITABLE}",
     sqlite3.SQLITE_FULL: "make room on its disk",
     sqlite3.SQLITE_IOERR: "see that its disk works and has room",
 }
@@ -66,8 +68,14 @@ def _upgrade(connection: Connection, revision: str) -> None:
     command.upgrade(config, revision)
 
 
-def _not_lost(path: Path) -> None:
-    """Raises `StoreUnusableError` where SQLite would begin anew in place of a database of which something is left."""
+def _usable(path: Path) -> None:
+    """Raises `StoreUnusableError` where SQLite would begin anew in place of a database of which something is left, and
+    where it would find out only later that it cannot write."""
+    for place in (path, path.absolute().parent):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise StoreUnusableError(
+                f"{place} is read only. Let this user {WRITABLE}, or name another in DATABASE_URL."
+            )
     log = Path(f"{path}-wal")
     if not path.exists():
         if log.exists() and log.stat().st_size:
@@ -87,7 +95,7 @@ def _not_lost(path: Path) -> None:
 
 def _migrate_sqlite(path: Path, revision: str) -> None:
     path.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _not_lost(path)
+    _usable(path)
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
 
     # The driver would commit before DDL; told to keep out, it leaves the transaction to us, so a failed upgrade undoes
