@@ -27,6 +27,8 @@ from schema.door import MAX_BODY
 from storage.errors import StoreUnusableError
 from storage.marks import Marks
 
+SLOW_SECONDS = 60  # that a worker may take to start, or to answer its parent, before it is taken for stuck and replaced
+
 # A message holds no more than a body may. Changes are short, and compressing each for each subscriber is what takes longest.
 WEBSOCKETS: dict[str, Any] = {"ws_max_size": MAX_BODY, "ws_per_message_deflate": False}
 
@@ -91,5 +93,6 @@ def serve(settings: Settings, token: str, listener: socket, *, grace: int) -> No
             server_header=False,
             **WEBSOCKETS,
             timeout_graceful_shutdown=grace,
+            timeout_worker_healthcheck=SLOW_SECONDS,
         )
         Multiprocess(config, [listener]).run()

@@ -117,6 +117,8 @@ def _held(connection: apsw.Connection) -> Held:
 
 def _holds_something(path: Path) -> bool:
     """Whether a database would be missed; one that cannot be read might be."""
+    if not path.stat().st_size:
+        return True  # and not opened: SQLite would take the log of what was lost away
     try:
         with closing(connect(path, read_only=True)) as connection:
             return _held(connection) != (0, 0)
