@@ -3,10 +3,10 @@ PYTHON ?= python3
 PIP = .venv/bin/pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 
-.PHONY: help run install test soak check bench lock schema
+.PHONY: help run install test soak check bench lock schema screenshot
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/installed ## start the server on http://127.0.0.1:20212
 	.venv/bin/netsessions serve
@@ -14,6 +14,7 @@ run: .venv/installed ## start the server on http://127.0.0.1:20212
 install: .venv/installed ## install the program as .venv/bin/netsessions
 
 test: .venv/installed-dev ## run the tests
+	PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix ui --silent test
 	.venv/bin/pytest -n auto
 
 soak: .venv/installed-dev ## run the tests that take minutes: a hundred kills, a lock of a minute
@@ -28,6 +29,10 @@ check: .venv/installed-dev ## format, lint, types, layers
 bench: .venv/installed-dev ## measure against the bare limit, half an hour; QUICK=1 takes minutes
 	.venv/bin/python -m benchmarks.run $(if $(QUICK),--quick,--results)
 
+screenshot: .venv/installed-dev ## take the README's picture anew
+	.venv/bin/pytest tests/test_walk.py -k "barrier and presence-1440-light"
+	cp build/screenshots/presence-1440-light.png ui/presence.png
+
 schema: .venv/installed ## print the GraphQL schema into schema/schema.graphql
 	.venv/bin/netsessions schema > schema/schema.graphql
 
@@ -41,7 +46,10 @@ lock: .venv/installed-dev ## pin the dependencies anew, with hashes
 	@echo "Creating .venv"
 	$(PYTHON) -m venv .venv
 
-.venv/installed: requirements.lock pyproject.toml | .venv/bin/pip
+PAGES := $(shell find ui schema/schema.graphql -name node_modules -prune -o -name dist -prune -o \
+	-type f ! -name operations.ts -print)
+
+.venv/installed: requirements.lock pyproject.toml hatch_build.py $(PAGES) | .venv/bin/pip
 	@echo "Installing netsessions and what it needs into .venv"
 	$(PIP) install --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -e .

@@ -49,7 +49,7 @@ async def running_app(settings: Settings, token: str, marks: Marks | None = None
     try:
         metrics = Metrics()
         context = Context(store, Clock(settings.zone), metrics.written.inc)
-        app = build(context, token, metrics)
+        app = build(context, token, metrics, ui=settings.ui)
         async with kept_up(context, settings.unseen_for):
             yield Ending(Asking(app) if settings.database_read_url else app, context.feed.close)
         await context.feed.close()
@@ -57,8 +57,8 @@ async def running_app(settings: Settings, token: str, marks: Marks | None = None
         await store.close()
 
 
-def build(context: Context, token: str, metrics: Metrics) -> Starlette:
-    """Every path of the server. It neither opens nor closes anything."""
+def build(context: Context, token: str, metrics: Metrics, *, ui: bool = True) -> Starlette:
+    """Every path of the server; the pages for people are among them with `ui`. It neither opens nor closes anything."""
     described = document()
 
     async def health(_: Request) -> Response:
@@ -97,9 +97,7 @@ def build(context: Context, token: str, metrics: Metrics) -> Starlette:
             Route("/metrics", exposition, middleware=[identity]),
             Route("/health", health),
             Route("/openapi.json", openapi),
-            Route("/docs", pages.docs),
-            Mount("/docs/assets", pages.docs_assets),
-            Route("/graphiql", pages.graphiql),
+            *(pages.routes() if ui else []),
         ],
         middleware=[Middleware(Observe, metrics), Middleware(Patience)],
         exception_handlers={HTTPException: refused, StoreUnavailableError: refused},

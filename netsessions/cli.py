@@ -54,6 +54,7 @@ main.add_command(radius_command)
     "database_url",
     "database_read_url",
     "workers",
+    "ui",
     "unseen_for",
     "timezone",
     "log_level",
@@ -105,7 +106,8 @@ async def _serve(settings: Settings, token: str, listener: socket.socket) -> Non
 
 def _greet(settings: Settings) -> None:
     address = settings.address(settings.host)
-    click.echo(f"GraphiQL: {address}/graphiql\nREST:     {address}/docs\nGraphQL:  {address}/graphql")
+    pages = f"Pages:    {address}/\nGraphiQL: {address}/graphiql\n" if settings.ui else ""
+    click.echo(f"{pages}REST:     {address}/{'docs' if settings.ui else 'sessions'}\nGraphQL:  {address}/graphql")
 
 
 def _listen(settings: Settings) -> socket.socket:

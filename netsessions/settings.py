@@ -76,6 +76,7 @@ class Settings(BaseSettings):
         None, description="PostgreSQL replicas of the same database, for reads: postgresql://user@host1,host2/name."
     )
     workers: int = Field(1, ge=1, le=64, description="Processes that answer; on one database and one port.")
+    ui: bool = Field(True, description="Whether the pages for people are served, beside the doors.")
     unseen_for: Period | None = Field(
         None,
         description="After how long without a heartbeat the server ends a session at its last one, as in '10 minutes'; "
@@ -196,7 +197,11 @@ def settings_options(*names: str) -> Callable[[Callable[..., Any]], Callable[...
 
         decorated: Callable[..., Any] = with_settings
         for name in reversed(names):
-            decorated = click.option(_flag(name), name, metavar=name.upper(), help=_help(name))(decorated)
+            flag = _flag(name)
+            if Settings.model_fields[name].annotation is bool:
+                flag += f"/--no-{flag.removeprefix('--')}"
+            option = click.option(flag, name, default=None, metavar=name.upper(), help=_help(name))
+            decorated = option(decorated)
         return decorated
 
     return decorate

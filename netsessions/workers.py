@@ -27,7 +27,7 @@ from schema.door import MAX_BODY
 from storage.errors import StoreUnusableError
 from storage.marks import Marks
 
-SLOW_SECONDS = 60  # that a worker may take to start, or to answer its parent, before it is taken for stuck and replaced
+SLOW_SECONDS = 30  # that a worker may take to start, or to answer its parent, before it is taken for stuck and replaced
 
 # A message holds no more than a body may. Changes are short, and compressing each for each subscriber is what takes longest.
 WEBSOCKETS: dict[str, Any] = {"ws_max_size": MAX_BODY, "ws_per_message_deflate": False}

@@ -143,9 +143,9 @@ class Clock:
         """The whole day; 23 or 25 hours long where the clocks change."""
         return Window(self.midnight(day), self.midnight(day + timedelta(days=1)))
 
-    def last(self, period: "Period") -> Window:
-        """From now back by a period; the present instant belongs to it. Raises ValueError."""
-        now = self.now()
+    def last(self, period: "Period", now: int | None = None) -> Window:
+        """From now, or an instant that counts as now, back by a period; it belongs to it. Raises ValueError."""
+        now = self.now() if now is None else now
         return Window(self.back(now, period), now + 1)
 
     def back(self, microseconds: int, period: "Period") -> int:

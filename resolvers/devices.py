@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError, NotFoundError, shown
 from resolvers.inputs import DeviceNames, Page
-from resolvers.paging import Slice, cut
-from resolvers.values import parse_mac
+from resolvers.paging import Slice, cursor, cut
+from resolvers.values import NAME_LENGTH, parse_mac, parse_text
 from storage import changes
 from storage import devices as ask
 from storage.clauses import like, search_for
-from storage.devices import DeviceRow
+from storage.devices import DeviceRow, Order
 from storage.store import Transaction
+
+LONGEST_KEY = 3 * NAME_LENGTH + 1  # of a folded name, with what stands before it
 
 
 class Sighting(NamedTuple):
@@ -50,19 +52,41 @@ def _asked(search: str | None, connected: bool | None) -> tuple[frozenset[ask.Co
     return frozenset(conditions), parameters
 
 
-async def page(context: Context, search: str | None, connected: bool | None, page: Page) -> Slice[DeviceRow]:
-    """A keyset page of devices by MAC."""
+def _cursor(order: Order, *place: Any) -> str:
+    """The place of a device; by MAC it is that."""
+    if order == "MAC":
+        return str(place[0])
+    key, mac = place
+    # A name may hold anything.
+    return cursor(order, key.encode().hex() if order == "NAME" else key, mac)
+
+
+def _place(order: Order, given: str) -> dict[str, Any]:
+    """What `_cursor` wrote; raises ValueError."""
+    if order == "MAC":
+        return {"mac": parse_mac(given)}
+    _, written, mac = given.split(".")
+    key = parse_text(bytes.fromhex(written).decode(), LONGEST_KEY) if order == "NAME" else int(written)
+    if _cursor(order, key, parse_mac(mac)) != given or (isinstance(key, int) and abs(key) > ask.NEVER):
+        raise ValueError("is not what this server wrote")
+    return {"key": key, "mac": mac}
+
+
+async def page(
+    context: Context, search: str | None, connected: bool | None, order: Order, page: Page
+) -> Slice[DeviceRow]:
+    """A keyset page of devices."""
     conditions, parameters = _asked(search, connected)
     for name, given in page.cursors():
         try:
-            parameters[f"{name}_mac"] = parse_mac(given)
+            parameters |= {f"{name}_{part}": value for part, value in _place(order, given).items()}
         except ValueError:
             raise InvalidInputError(name, f"{shown(given)} is not a cursor of this list") from None
     question = ask.page(
-        conditions, after="after_mac" in parameters, before="before_mac" in parameters, backward=page.backward
+        conditions, order, after="after_mac" in parameters, before="before_mac" in parameters, backward=page.backward
     )
     found = await context.store.fetch(question, parameters | {"limit": page.size + 1})
-    return cut(page, found, DeviceRow._make, lambda row: row[0])
+    return cut(page, found, lambda row: DeviceRow._make(row[-3:]), lambda row: _cursor(order, *row[:-2]))
 
 
 async def count(context: Context, search: str | None, connected: bool | None) -> int:

@@ -96,6 +96,7 @@ DayOrInstant = Annotated[
 ]
 Span = Annotated[Period, BeforeValidator(parse_period), _schema("7 days")]
 WholeNumber = Annotated[int, *whole(0, 2**63 - 1)]
+Needle = Annotated[str, BeforeValidator(lambda v: parse_text(v, NAME_LENGTH)), WithJsonSchema({"type": "string"})]
 PageSize = Annotated[int, *whole(0, MAX_PAGE)]
 
 
@@ -295,6 +296,12 @@ class EventsQuery(Input):
 
     type: Annotated[EventKind, *one_of(*KINDS)] = Field(default="all", description="Which events, or sessions.")
     period: Span = Field(default_factory=lambda: parse_period("7 days"), description="How far to reach back from now.")
+
+
+class EventList(EventsQuery):
+    """Which of them to list."""
+
+    search: Needle = ""
 
 
 class TotalsQuery(Input):

@@ -298,10 +298,10 @@ async def calendar(context: Context, query: CalendarQuery) -> AsyncIterator[list
         yield [SpannedRow.of(row) for row in rows]
 
 
-def latest(context: Context, period: Period) -> Window:
-    """The window that a period covers; raises InvalidInputError."""
+def latest(context: Context, period: Period, now: int | None = None) -> Window:
+    """The window that a period covers, back from now unless told; raises InvalidInputError."""
     try:
-        return context.clock.last(period)
+        return context.clock.last(period, now)
     except ValueError as problem:
         raise InvalidInputError("period", str(problem)) from None
 

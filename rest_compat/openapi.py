@@ -1,6 +1,5 @@
 """The description of the REST door, made from the models that validate its input, so that the two cannot disagree."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from resolvers.answers import FIELD
@@ -17,6 +16,7 @@ from resolvers.inputs import (
     StartReport,
     StopReport,
 )
+from resolvers.release import release
 from rest_compat import ical
 from rest_compat.exports import FORMS
 from rest_compat.requests import TableQuery
@@ -53,7 +53,7 @@ def document() -> Schema:
     """The OpenAPI 3.1 description of the paths."""
     return {
         "openapi": "3.1.0",
-        "info": {"title": "netsessions", "version": _version(), "description": "When devices were on the network."},
+        "info": {"title": "netsessions", "version": release(), "description": "When devices were on the network."},
         "security": [{"bearer": []}],
         "paths": {
             "/sessions/create": {"post": _operation("createSession", "Create a session", "Done", body=NewSession)},
@@ -97,13 +97,6 @@ def document() -> Schema:
             },
         },
     }
-
-
-def _version() -> str:
-    try:
-        return version("netsessions")
-    except PackageNotFoundError:
-        return "0.1.0"
 
 
 def _reference(name: str) -> Schema:

@@ -12,8 +12,7 @@ from starlette.requests import Request
 from resolvers.answers import FIELD, Key, parse_key
 from resolvers.clock import Clock
 from resolvers.errors import SHOWN, InvalidInputError, shown
-from resolvers.inputs import EventsQuery, Input, Model, one_of, read, whole
-from resolvers.values import NAME_LENGTH, parse_text
+from resolvers.inputs import EventsQuery, Input, Model, Needle, one_of, read, whole
 from storage.events import Sort
 
 MAX_BODY = 1024 * 1024
@@ -55,9 +54,7 @@ class TableQuery(EventsQuery):
     limit: Annotated[int, *whole(1, MAX_LIMIT)] | None = Field(
         default=None, description=f"Rows on a page; {DEFAULT_LIMIT} where only page is given."
     )
-    search: Annotated[
-        str, BeforeValidator(lambda v: parse_text(v, NAME_LENGTH)), WithJsonSchema({"type": "string"})
-    ] = Field(default="", description="Only rows that contain this text, in any case.")
+    search: Needle = Field(default="", description="Only rows that contain this text, in any case.")
     sortCol: Annotated[  # noqa: N815, named as the parameter is
         str, BeforeValidator(_sort_column), WithJsonSchema({"type": "string", "enum": list(SORTS)})
     ] = Field(default="0", description="A key of a row, or a position in a DataTables row; the order time by default.")

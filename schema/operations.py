@@ -25,14 +25,17 @@ from schema.types import (
     CreateSessionsPayload,
     DeleteSessionsPayload,
     Device,
+    DeviceOrder,
     HeartbeatPayload,
     Node,
     PresenceBucket,
     PresenceBucketSize,
     Request,
+    Server,
     Session,
     SessionChange,
     SessionEvent,
+    SessionEventOrder,
     SessionEventType,
     SessionOrder,
     SessionRevision,
@@ -46,6 +49,7 @@ from schema.types import (
     payload_of,
     planned,
     revision_of,
+    server_of,
     session_of,
 )
 
@@ -134,6 +138,10 @@ LISTS: dict[str, Callable[[Request, Mapping[str, Any]], Any]] = {
 @strawberry.type
 class Query:
     @strawberry.field
+    def server(self, info: Ask) -> Server:
+        return server_of(info.context)
+
+    @strawberry.field
     async def node(self, info: Ask, id: strawberry.ID) -> Node | None:  # noqa: A002, the name that clients know
         context = info.context.context
         mac, identity = _parsed_id(id)
@@ -169,22 +177,26 @@ class Query:
     def device_sessions(self, info: Ask, mac: MAC, period: Period | None = ONE_DAY) -> list[Session]:
         return list_device_sessions(info.context, _given(mac=mac, period=period))
 
-    @strawberry.field
+    @strawberry.field(
+        description="search matches what REST's does: MAC, IP, info, event types, and the device's name and owner."
+    )
     async def session_events(
         self,
         info: Ask,
         type: SessionEventType | None = SessionEventType.ALL,  # noqa: A002, the name that clients know
         period: Period | None = SEVEN_DAYS,
+        search: str | None = _UNSET,
+        order_by: SessionEventOrder | None = SessionEventOrder.NEWEST,
         first: int | None = _UNSET,
         after: str | None = _UNSET,
         last: int | None = _UNSET,
         before: str | None = _UNSET,
     ) -> Connection[SessionEvent]:
         context = info.context.context
-        query = inputs.read(inputs.EventsQuery, _given(type=type, period=period), context.clock)
-        window = events.window(context, query)
-        found = await events.page(context, query, window, _page(info, first, after, last, before))
-        return connection_of(found, event_of, lambda: events.count(context, query, window))
+        query = inputs.read(inputs.EventList, _given(type=type, period=period, search=search), context.clock)
+        order = plain(order_by or SessionEventOrder.NEWEST)
+        found, window = await events.page(context, query, order, _page(info, first, after, last, before))
+        return connection_of(found, event_of, lambda: events.count(context, query, window, query.search))
 
     @strawberry.field
     async def session_totals(self, info: Ask, period: Period | None = SEVEN_DAYS) -> SessionTotals:
@@ -205,6 +217,7 @@ class Query:
         info: Ask,
         search: str | None = _UNSET,
         connected: bool | None = _UNSET,
+        order_by: DeviceOrder | None = DeviceOrder.MAC,
         first: int | None = _UNSET,
         after: str | None = _UNSET,
         last: int | None = _UNSET,
@@ -212,7 +225,9 @@ class Query:
     ) -> Connection[Device]:
         context = info.context.context
         wanted = inputs.read(inputs.DevicesQuery, _given(search=search, connected=connected), context.clock)
-        found = await devices.page(context, wanted.search, wanted.connected, _page(info, first, after, last, before))
+        order = plain(order_by or DeviceOrder.MAC)
+        page = _page(info, first, after, last, before)
+        found = await devices.page(context, wanted.search, wanted.connected, order, page)
         return connection_of(found, device_of, lambda: devices.count(context, wanted.search, wanted.connected))
 
     @strawberry.field(

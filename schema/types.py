@@ -16,6 +16,7 @@ from resolvers.devices import Sighting
 from resolvers.feed import cursor_of
 from resolvers.paging import Slice
 from resolvers.presence import Bucket
+from resolvers.release import release
 from resolvers.sessions import Plan, Reported, lasted
 from schema.scalars import MAC, DateTime, IPAddress
 from storage.devices import DeviceRow
@@ -69,12 +70,53 @@ class SessionEventType(Enum):
     DOWN = "DOWN"
 
 
+@strawberry.enum(
+    description="By time, or by a column: rows without a value first, or last where it is falling (_DESC); the newest first "
+    "within equals."
+)
+class SessionEventOrder(Enum):
+    NEWEST = "NEWEST"
+    OLDEST = "OLDEST"
+    MAC = "MAC"
+    MAC_DESC = "MAC_DESC"
+    NAME = strawberry.enum_value("NAME", description="Of the device.")
+    NAME_DESC = "NAME_DESC"
+    OWNER = strawberry.enum_value("OWNER", description="Of the device.")
+    OWNER_DESC = "OWNER_DESC"
+    IP = strawberry.enum_value("IP", description="By number, IPv4 before IPv6.")
+    IP_DESC = "IP_DESC"
+    EVENT_TYPE = "EVENT_TYPE"
+    EVENT_TYPE_DESC = "EVENT_TYPE_DESC"
+
+
+@strawberry.enum
+class DeviceOrder(Enum):
+    MAC = "MAC"
+    NAME = strawberry.enum_value("NAME", description="Those without a name last.")
+    LAST_SEEN = strawberry.enum_value("LAST_SEEN", description="The latest first: those that are connected.")
+
+
 @strawberry.enum
 class SessionOrder(Enum):
     NEWEST = "NEWEST"
     OLDEST = "OLDEST"
     LONGEST = "LONGEST"
     SHORTEST = "SHORTEST"
+
+
+@strawberry.type(
+    description="The server that answers; for clients that show wall-clock times, and how long ago something was."
+)
+class Server:
+    version: str
+    time_zone: str = strawberry.field(description="IANA name of its TIMEZONE.")
+    now: DateTime
+
+
+def server_of(request: Request) -> Server:
+    """The server as the schema shows it."""
+    clock = request.context.clock
+    return Server(version=release(), time_zone=clock.zone.key, now=DateTime(request.now))
 
 
 @strawberry.interface
@@ -170,6 +212,7 @@ class SessionChangeKind(Enum):
 class SessionChange:
     kind: SessionChangeKind
     mac: MAC
+    session_id: strawberry.ID = strawberry.field(description="Of the session, also of one that has been deleted.")
     session: Session | None = strawberry.field(description="As it is now; null where it has been deleted.")
     cursor: str = strawberry.field(description="To come back with: after it, everything that follows is told.")
 
@@ -179,6 +222,7 @@ def change_of(row: ChangeRow) -> SessionChange:
     return SessionChange(
         kind=SessionChangeKind(row.kind),
         mac=MAC(row.mac),
+        session_id=session_id(row.mac, row.id),
         session=None if row.session is None else session_of(row.session),
         cursor=cursor_of(row),
     )

@@ -1,7 +1,7 @@
 """The few SQL pieces that are spelled differently on each database, and the ones that every question shares."""
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any, Literal, TypeVar
 
@@ -238,16 +238,23 @@ def overlapping(n: int, *, margin: int = 0) -> ColumnElement[bool]:
 
 
 def between(
-    statement: Select[Any], place: Mapping[str, Any], *, descending: bool, after: bool, before: bool
+    statement: Select[Any],
+    place: Mapping[str, Any],
+    *,
+    descending: bool,
+    after: bool,
+    before: bool,
+    texts: Container[str] = ("mac",),
 ) -> Select[Any]:
     """The rows of a list between two places of its order: a page costs the same wherever it lies.
 
-    `after` and `before` say which of the two are given, as parameters `after_NAME` and `before_NAME` for each column.
+    `after` and `before` say which of the two are given, as parameters `after_NAME` and `before_NAME` for each column,
+    numbers but for those that are `texts`.
     """
     columns = tuple_(*place.values())
     for given, name, beyond in ((after, "after", descending), (before, "before", not descending)):
         if given:
-            mark = tuple_(*(text(f"{name}_{c}") if c == "mac" else number(f"{name}_{c}") for c in place))
+            mark = tuple_(*(text(f"{name}_{c}") if c in texts else number(f"{name}_{c}") for c in place))
             statement = statement.where(columns < mark if beyond else columns > mark)
     return statement
 

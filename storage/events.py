@@ -84,6 +84,8 @@ class EventRow(NamedTuple):
         return cls(SessionRow._make(row[:WIDTH]), *row[WIDTH:])
 
 
+PLACE = ("key", "id", "side")  # of a row in a list that is in order of time
+
 # The side of a session at which an event lies; rows that are sessions lie at the start.
 START, END = 0, 1
 
@@ -216,11 +218,24 @@ def _searched(row: Any, statement: Select[Any], search: Search | None) -> Select
     return statement.where(contains(columns, search))
 
 
+def _with_devices(rows: Subquery, *columns: Any) -> Select[Any]:
+    return select(*columns).select_from(rows).outerjoin(DEVICES, device.mac == rows.c.mac)
+
+
 @cache
-def page(kind: Kind, *, after: bool, before: bool, backward: bool, merges: bool = True) -> Select[Any]:
+def page(
+    kind: Kind, *, after: bool, before: bool, backward: bool, search: Search | None = None, merges: bool = True
+) -> Select[Any]:
     """A keyset page of events, newest first, `limit` long; see `Store.merges`."""
-    rows = _page(kind, after=after, before=before, falls=not backward, limit="limit", merges=merges)
-    return in_order(select(*rows.c), ("key", "id", "side"), falls=not backward).limit(number("limit"))
+    if search is None:
+        rows = _page(kind, after=after, before=before, falls=not backward, limit="limit", merges=merges)
+        found = select(*rows.c)
+    else:
+        rows = _rows(kind)
+        place = {name: rows.c[name] for name in PLACE}
+        searched = _searched(rows.c, _with_devices(rows, *rows.c), search)
+        found = between(searched, place, descending=True, after=after, before=before)
+    return in_order(found, PLACE, falls=not backward).limit(number("limit"))
 
 
 @cache
@@ -234,11 +249,8 @@ def table(
     newest = limited and sort == "order" and descending and search is None
     rows = _page(kind, after=False, before=False, falls=True, limit="reach", merges=merges) if newest else _rows(kind)
     row = rows.c
-    statement: Select[Any] = (
-        select(*row, device.name, device.owner).select_from(rows).outerjoin(DEVICES, device.mac == row.mac)
-    )
     by = _sorted_by(row, sort)
-    statement = _searched(row, statement, search).order_by(
+    statement = _searched(row, _with_devices(rows, *row, device.name, device.owner), search).order_by(
         _first(by, sort, descending=descending), row.key.desc(), row.id.desc(), row.side.desc()
     )
     return statement.limit(number("limit")).offset(number("offset")) if limited else statement
@@ -250,8 +262,7 @@ def count(kind: Kind, *, search: Search | None) -> Select[Any]:
     if search is None:
         return select(counted(branch.where for branch in _branches(kind)))
     rows = _rows(kind)
-    joined = select(func.count()).select_from(rows).outerjoin(DEVICES, device.mac == rows.c.mac)
-    return _searched(rows.c, joined, search)
+    return _searched(rows.c, _with_devices(rows, func.count()), search)
 
 
 @cache

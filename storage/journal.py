@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Self
 from sqlalchemy import ColumnElement, Delete, Insert, Select, Text, and_, delete, func, insert, literal_column, select
 
 from storage.clauses import COLUMNS, number, text
-from storage.sessions import WIDTH, SessionRow
+from storage.sessions import SessionRow
 from storage.store import CREATED
 from storage.tables import CHANGES, SESSIONS, change, session
 
@@ -27,13 +27,14 @@ class ChangeRow(NamedTuple):
     at: int
     kind: Kind
     mac: str
+    id: int  # of the session, with its MAC; also where it is gone
     session: SessionRow | None
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> Self:
         """A row of `since`."""
-        found = SessionRow._make(row[4 : 4 + WIDTH])
-        return cls(row[0], row[1], row[2], row[3], None if row[4] is None else found)
+        seq, at, kind, mac, identity, *found = row
+        return cls(seq, at, kind, mac, identity, None if found[0] is None else SessionRow._make(found))
 
 
 @cache
@@ -54,7 +55,7 @@ def since() -> Select[Any]:
     """The changes after the number `after` and up to `upto`, at most `limit`, each with its session."""
     joined = CHANGES.outerjoin(SESSIONS, and_(session.mac == change.mac, session.id == change.id))
     return (
-        select(change.seq, change.at, change.kind, change.mac, *COLUMNS)
+        select(change.seq, change.at, change.kind, change.mac, change.id, *COLUMNS)
         .select_from(joined)
         .where(change.seq > number("after"), change.seq <= number("upto"))
         .order_by(change.seq)

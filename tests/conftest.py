@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from playwright.sync_api import Browser, Page
 from starlette.testclient import TestClient
 
 from resolvers.clock import Clock
@@ -21,7 +22,7 @@ from storage.migrations import migrate
 from storage.opening import open_store
 from storage.sqlite import connect
 from storage.store import sqlite_path
-from tests import postgres
+from tests import browser, postgres
 
 NOW = "2025-08-20T12:00:00Z"
 MAC = "AA:BB:CC:DD:EE:FF"
@@ -127,3 +128,23 @@ def ask(context: Context) -> Ask:
 def rows(url: str) -> Callable[[], Rows]:
     """What the session table holds, read over a new connection."""
     return lambda: sql(url, "SELECT * FROM session ORDER BY mac, id")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser for the tests of a module."""
+    with browser.started() as started:
+        yield started
+
+
+@pytest.fixture
+def seen() -> browser.Seen:
+    """What the test's page did that it must not do."""
+    return browser.Seen()
+
+
+@pytest.fixture
+def page(chromium: Browser, seen: browser.Seen) -> Iterator[Page]:
+    """A page of a browser without a history. It fails a test whose page asks another host, or has an error in its console."""
+    with browser.opened(chromium, seen) as page:
+        yield page

@@ -21,7 +21,7 @@ class Server:
 
     def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = int(settings.get("GRAPHQL_PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.headers = {"Authorization": f"Bearer {TOKEN}"}
         self.output = folder / f"output-{self.port}.txt"

@@ -192,7 +192,15 @@ def root(draw: st.DrawFn, name: str) -> str:
                 f"{draw(condition)} {{ {draw(session())} }}"
             )
         case 2:
-            return f"{name}: sessionEvents(first: 5) {{ nodes {{ eventType session {{ {draw(session())} }} }} }}"
+            if draw(st.integers(0, 4)) == 0:
+                return f"{name}: server {{ version zone: timeZone now{draw(condition)} __typename }}"
+            order = draw(
+                st.sampled_from(["", "orderBy: OLDEST, ", "orderBy: NAME_DESC, ", 'search: "e", orderBy: IP, '])
+            )
+            rows = draw(st.sampled_from(["nodes", "edges { cursor } nodes", "totalCount pageInfo { endCursor } nodes"]))
+            return (
+                f"{name}: sessionEvents({order}first: 5) {{ {rows} {{ eventType session {{ {draw(session())} }} }} }}"
+            )
         case 3:
             return f'{name}: node(id: "S:{MAC}:{2**62 + 1}") {{ id ... on Session {{ {draw(session())} }} }}'
         case _:

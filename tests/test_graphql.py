@@ -1,14 +1,20 @@
 """The GraphQL door answers as its schema promises."""
 
 from collections.abc import AsyncGenerator, Callable
+from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 import schema
+from resolvers.clock import iso
 from resolvers.context import Context
+from rest_compat.door import rest_door
 from schema.door import GraphQLDoor
+from storage.tables import DAY, SECOND, SPANS
 from tests.conftest import MAC, Ask, client_of
 
 CREATE = """mutation($input: CreateSessionInput!) { createSession(input: $input) { message session {
@@ -220,6 +226,100 @@ def test_a_device_is_known_by_its_sessions(ask: Ask) -> None:
     assert found == {"devices": {"totalCount": 0}, "a": {"nodes": [{"mac": MAC}]}}
 
 
+DEVICES = """query($o: DeviceOrder, $s: String, $c: Boolean, $first: Int, $after: String, $last: Int, $before: String) {
+    devices(orderBy: $o, search: $s, connected: $c, first: $first, after: $after, last: $last, before: $before) {
+        totalCount nodes { mac name isConnected lastSeen }
+        pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
+NAMES = [None, "printer", "Öfen", "apple", "Apple", 'x.y"\\ \U0010ffff', None, "", "ß" * 200]
+
+
+def create_devices(ask: Ask, context: Context) -> None:
+    """Devices with many sessions of every length and state; three are connected, one has no sessions."""
+    random = Random(6)
+    lengths = [edge + off for edge in (0, *SPANS) for off in (-1, 0, 1)] + [400 * DAY]
+    new, now = [], context.clock.now()
+    for n in range(len(NAMES)):
+        for _ in range(30):
+            start = now - 400 * DAY - random.randrange(400 * DAY)
+            end = {"endTime": iso(start + max(random.choice(lengths), 0))}
+            no_start = end | {"startTime": None, "eventTypeConn": "<missing event>"}
+            no_end = {"eventTypeDisc": "<missing event>"}
+            how: dict[str, Any] = random.choice([end, end, no_start, no_end] if n % 3 else [end, {}, no_start])
+            new.append({"mac": f"AA:BB:CC:DD:EE:0{n}", "ip": "10.0.0.1", "startTime": iso(start)} | how)
+    many = "mutation($input: [CreateSessionInput!]!) { createSessions(input: $input) { created } }"
+    assert ask(many, input=new)["data"]["createSessions"]["created"] == len(new)
+    for n, name in enumerate(NAMES):
+        named = "mutation($m: MAC!, $n: String) { updateDevice(mac: $m, name: $n) { mac } }"
+        ask(named, m=f"AA:BB:CC:DD:EE:0{n}", n=name)
+    ask('mutation { deleteSessions(mac: "AA:BB:CC:DD:EE:01") { deleted } }')
+
+
+def test_devices_can_be_had_by_name_and_by_when_they_were_seen(ask: Ask, context: Context) -> None:
+    """Without regard to case, those without a name last; the connected first, never seen ones last; by MAC within equals."""
+    create_devices(ask, context)
+    by_mac = ask(DEVICES)["data"]["devices"]["nodes"]
+    assert [node["mac"] for node in by_mac] == sorted(node["mac"] for node in by_mac)
+    by_name = ask(DEVICES, o="NAME")["data"]["devices"]["nodes"]
+    assert by_name == sorted(by_mac, key=lambda node: (node["name"] is None, (node["name"] or "").casefold()))
+    seen = ask(DEVICES, o="LAST_SEEN")["data"]["devices"]["nodes"]
+    assert [node["isConnected"] for node in seen] == [True] * 3 + [False] * 6
+    assert seen[-1]["lastSeen"] is None
+    latest = sorted(by_mac, key=lambda node: node["lastSeen"] or "", reverse=True)
+    connected = [node for node in by_mac if node["isConnected"]]
+    assert seen == connected + [node for node in latest if not node["isConnected"]]
+
+
+@pytest.mark.parametrize(("shorter", "longest"), [*pairwise([0, *SPANS, 500 * DAY])])
+def test_the_latest_to_start_need_not_be_the_last_seen(ask: Ask, context: Context, shorter: int, longest: int) -> None:
+    """Of two sessions that are about as long, the one that started first may end last, later than those of others."""
+    then = context.clock.now() - 600 * DAY
+    for mac, start, end in ((MAC, 0, longest), (MAC, 1, 2 + shorter), ("AA:BB:CC:DD:EE:00", 0, 3 + shorter)):
+        create(ask, mac=mac, startTime=iso(then + start), endTime=iso(then + end))
+    seen = ask(DEVICES, o="LAST_SEEN")["data"]["devices"]["nodes"]
+    assert [node["mac"] for node in seen] == [MAC, "AA:BB:CC:DD:EE:00"]
+
+
+@pytest.mark.parametrize("order", ["MAC", "NAME", "LAST_SEEN"])
+@pytest.mark.parametrize("narrowed", [{}, {"c": False}, {"s": "p"}])
+def test_pages_of_devices_in_any_order_are_the_whole_list(
+    ask: Ask, context: Context, order: str, narrowed: dict[str, Any]
+) -> None:
+    """In either direction, whatever stands in their names."""
+    create_devices(ask, context)
+    whole = ask(DEVICES, o=order, **narrowed)["data"]["devices"]["nodes"]
+    assert len(whole) >= 3
+    for towards, away, edge, more in (
+        ("first", "after", "endCursor", "hasNextPage"),
+        ("last", "before", "startCursor", "hasPreviousPage"),
+    ):
+        walked: list[Any] = []
+        place: dict[str, Any] = {}
+        for n in range(0, len(whole), 2):
+            page = ask(DEVICES, o=order, **narrowed, **{towards: 2}, **place)["data"]["devices"]
+            walked = walked + page["nodes"] if towards == "first" else page["nodes"] + walked
+            assert page["pageInfo"][more] == (n + 2 < len(whole))
+            assert page["totalCount"] == len(whole)
+            place = {away: page["pageInfo"][edge]}
+        assert walked == whole
+
+
+def test_the_cursors_of_one_list_of_devices_are_of_no_other(ask: Ask, context: Context) -> None:
+    """Nor is what was made up, whatever it is made of."""
+    create_devices(ask, context)
+    orders = ("MAC", "NAME", "LAST_SEEN")
+    cursors = [ask(DEVICES, o=order, first=2)["data"]["devices"]["pageInfo"]["endCursor"] for order in orders]
+    made_up = [
+        f"NAME.00.{MAC}", f"NAME.ff.{MAC}", f"NAME.3.{MAC}", f"NAME.{'30' * 1000}.{MAC}", f"NAME.30.{MAC.lower()}",
+        "NAME.30.x", f"LAST_SEEN.{2**62}.{MAC}", f"LAST_SEEN.1_0.{MAC}", f"LAST_SEEN.x.{MAC}", f"LAST_SEEN.{MAC}", "",
+    ]  # fmt: skip
+    for n, order in enumerate(orders):
+        for m, cursor in enumerate([*cursors, *made_up]):
+            body = ask(DEVICES, o=order, after=cursor)
+            assert ("errors" in body) == (n != m), (order, cursor)
+            if n != m:
+                assert body["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT", "field": "after"}
+
+
 def test_events_are_read_off_the_two_ends(ask: Ask) -> None:
     """Each seen end in the period is an event; totals count what the lists hold."""
     create(ask, startTime="2025-08-19T10:00", endTime="2025-08-19T11:00", eventTypeConn="New Device")
@@ -244,6 +344,145 @@ def test_events_are_read_off_the_two_ends(ask: Ask) -> None:
     assert totals == {"all": 6, "sessions": 4, "missing": 1, "voided": 1, "new": 1, "down": 1}
     assert {t.lower(): found["totalCount"] for t, found in answer.items()} == totals
     assert {t.lower(): len(found["nodes"]) for t, found in answer.items()} == totals
+
+
+ORDERS = {
+    "OLDEST": ("0", "asc"),
+    "MAC": ("ses_MAC", "asc"),
+    "NAME": ("1", "asc"),
+    "OWNER": ("2", "asc"),
+    "IP": ("ses_IP", "asc"),
+    "EVENT_TYPE": ("eve_EventType", "asc"),
+}
+ORDERS |= {"NEWEST": ("0", "desc")} | {f"{name}_DESC": (column, "desc") for name, (column, _) in ORDERS.items()}
+del ORDERS["OLDEST_DESC"]
+EVENTS = """query($t: SessionEventType, $s: String, $o: SessionEventOrder, $p: Period, $first: Int, $after: String,
+        $last: Int, $before: String) {
+    sessionEvents(type: $t, search: $s, orderBy: $o, period: $p, first: $first, after: $after, last: $last,
+            before: $before) {
+        totalCount nodes { eventType occurredAt session { id mac ip device { name owner } } }
+        pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
+
+
+def create_events(ask: Ask) -> None:
+    """Sessions of named and unnamed devices, at addresses whose order by number is not that of their text; 16 events."""
+    for n, ip in enumerate(["10.0.0.10", "10.0.0.9", "2001:db8::1", "9.255.255.255", "10.0.0.9"]):
+        new = {"mac": f"AA:BB:CC:DD:EE:0{n % 3}", "ip": ip, "info": "Küche" if n % 2 else ""}
+        start, more = f"2025-08-19T1{n}:00", {"eventTypeConn": "New Device"} if n == 3 else {}
+        create(ask, **new, **more, startTime=start, endTime=f"2025-08-19T1{n + 1}:30")
+        create(ask, **new, startTime=f"2025-08-19T1{n}:10:0{n}", endTime=...)
+    create(ask, startTime=None, eventTypeConn="<missing event>", endTime="2025-08-19T15:00:30", ip="10.0.0.1")
+    for n, (name, owner) in enumerate([("printer", "Ann"), ("Öfen", None)]):
+        named = "mutation($m: MAC!, $n: String, $o: String) { updateDevice(mac: $m, name: $n, owner: $o) { mac } }"
+        ask(named, m=f"AA:BB:CC:DD:EE:0{n}", n=name, o=owner)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("kind", "search"), [("ALL", None), ("ALL", "KÜCHE"), ("SESSIONS", "öF"), ("NEW", "PRINT")])
+def test_events_are_searched_and_sorted_as_by_rest(
+    ask: Ask, context: Context, order: str, kind: str, search: str | None
+) -> None:
+    """The same rows in the same order, and counted so."""
+    create_events(ask)
+    found = ask(EVENTS, t=kind, s=search, o=order)["data"]["sessionEvents"]
+    column, direction = ORDERS[order]
+    asked = {"type": kind, "search": search or "", "sortCol": column, "sortDir": direction, "format": "datatables"}
+    body = client_of(rest_door(context)).get("/session-events", params=asked).json()
+    assert body["recordsFiltered"] == found["totalCount"] == len(found["nodes"])
+    assert found["nodes"]
+
+    def shown(node: dict[str, Any]) -> list[Any]:
+        stay, at = node["session"], node["occurredAt"]
+        moment = at and at[:16].replace("T", " ")
+        return [stay["mac"], stay["ip"], stay["device"]["name"], stay["device"]["owner"], moment, node["eventType"]]
+
+    rows = [[row[13], row[9], row[1], row[2], row[3], row[4]] for row in body["data"]]
+    assert list(map(shown, found["nodes"])) == rows
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("kind", "search"), [("ALL", None), ("ALL", "DD:EE:0"), ("SESSIONS", None)])
+def test_pages_of_events_in_any_order_are_the_whole_list(ask: Ask, order: str, kind: str, search: str | None) -> None:
+    """In either direction, from any place to any other; what there is before and after is told."""
+    create_events(ask)
+
+    def asked(**place: Any) -> tuple[list[Any], dict[str, Any]]:
+        found = ask(EVENTS, t=kind, s=search, o=order, **place)["data"]["sessionEvents"]
+        assert not whole or found["totalCount"] == len(whole)
+        return found["nodes"], found["pageInfo"]
+
+    whole: list[Any] = []
+    whole, info = asked(first=100)
+    assert len(whole) > 8
+    assert (info["hasNextPage"], info["hasPreviousPage"]) == (False, False)
+    edges: dict[str, list[str]] = {"startCursor": [], "endCursor": []}
+    place: dict[str, Any] = {"first": 4}
+    for n in range(0, len(whole), 4):
+        nodes, info = asked(**place)
+        assert nodes == whole[n : n + 4]
+        assert (info["hasNextPage"], info["hasPreviousPage"]) == (n + 4 < len(whole), n > 0)
+        place = {"first": 4, "after": info["endCursor"]}
+        for edge, cursors in edges.items():
+            cursors.append(info[edge])
+    place = {"last": 4}
+    for n in range(len(whole), 0, -4):
+        nodes, info = asked(**place)
+        assert nodes == whole[max(n - 4, 0) : n]
+        assert (info["hasNextPage"], info["hasPreviousPage"]) == (n < len(whole), n > 4)
+        place = {"last": 4, "before": info["startCursor"]}
+    # Between the first page and the third there is the second.
+    inside = {"after": edges["endCursor"][0], "before": edges["startCursor"][2]}
+    for how in ("first", "last"):
+        assert asked(**{how: 9}, **inside)[0] == whole[4:8]
+    assert asked(first=3, **inside)[0] == whole[4:7]
+    assert asked(last=3, **inside)[0] == whole[5:8]
+    assert asked(last=0)[0] == asked(first=0)[0] == []
+
+
+def test_a_list_by_a_column_goes_on_as_it_was_begun(
+    ask: Ask, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What happens meanwhile pushes nothing from one page to the next; a list that is begun anew has it."""
+    create_events(ask)
+    whole = ask(EVENTS, o="MAC")["data"]["sessionEvents"]["nodes"]
+    page = ask(EVENTS, o="MAC", first=5)["data"]["sessionEvents"]
+    later = context.clock.now() + 60 * SECOND
+    monkeypatch.setattr(context.clock, "now", lambda: later)
+    create(ask, mac="00:00:00:00:00:01", startTime="2025-08-20T12:00:30", endTime=...)
+    rest = ask(EVENTS, o="MAC", first=100, after=page["pageInfo"]["endCursor"])["data"]["sessionEvents"]
+    assert page["nodes"] + rest["nodes"] == whole
+    assert rest["totalCount"] == len(whole)
+    assert ask(EVENTS, o="MAC")["data"]["sessionEvents"]["totalCount"] == len(whole) + 1
+
+
+def test_the_cursors_of_one_list_of_events_are_of_no_other(ask: Ask) -> None:
+    """Another order, type, search, or (where pages are counted off) period: refused, as what was made up."""
+    create_events(ask)
+    lists: list[dict[str, Any]] = [
+        {"t": "ALL", "o": "NEWEST"}, {"t": "ALL", "o": "OLDEST"}, {"t": "ALL", "o": "NAME"},
+        {"t": "ALL", "o": "NAME_DESC"}, {"t": "SESSIONS", "o": "NAME"}, {"t": "ALL", "o": "NAME", "s": "10"},
+        {"t": "ALL", "o": "NEWEST", "s": "10"}, {"t": "ALL", "o": "NAME", "p": "8 days"},
+    ]  # fmt: skip
+    cursors = [ask(EVENTS, **asked)["data"]["sessionEvents"]["pageInfo"]["endCursor"] for asked in lists]
+    assert cursors[0].startswith("ALL.")
+    made_up = [f"{cursors[2].rpartition('.')[0]}.{number}" for number in (-1, 2**62, 2**64)]
+    for n, asked in enumerate(lists):
+        for m, cursor in enumerate([*cursors, *made_up]):
+            for side in ("after", "before"):
+                body = ask(EVENTS, **asked, **{side: cursor})
+                if n == m:
+                    assert "errors" not in body
+                else:
+                    assert body["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT", "field": side}
+                    assert "is not a cursor of this list" in body["errors"][0]["message"]
+    assert "errors" not in ask(EVENTS, **lists[2], first=2, after=f"{cursors[2].rpartition('.')[0]}.{2**62 - 1}")
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin"])
+def test_the_server_tells_its_version_and_its_time(ask: Ask) -> None:
+    """The zone in which times without an offset are meant, by its IANA name."""
+    server = {"version": version("netsessions"), "timeZone": "Europe/Berlin", "now": "2025-08-20T12:00:00Z"}
+    assert ask("{ server { version timeZone now } }")["data"] == {"server": server}
 
 
 def test_the_calendar_estimates_an_end_that_was_never_seen(ask: Ask) -> None:
@@ -274,9 +513,14 @@ def test_the_calendar_estimates_an_end_that_was_never_seen(ask: Ask) -> None:
         ('{ sessionCalendar(start: "2025-08-01", end: "2025-08-31") { session { id device { name } } } }', 2),
         ('{ deviceSessions(mac: "AA:BB:CC:DD:EE:00", period: "1 year") { id } }', 1),
         ("{ sessionEvents { nodes { session { device { name } } } } }", 2),
+        ('{ sessionEvents(orderBy: NAME, search: "a") { totalCount nodes { session { device { name owner } } } } }', 3),
+        ('{ sessionEvents(orderBy: OLDEST, search: "a") { nodes { session { device { name owner } } } } }', 2),
+        ("{ sessionEvents(orderBy: IP) { nodes { eventType session { mac ip } } } }", 1),
         ("{ sessionTotals { all down } }", 1),
+        ("{ server { version timeZone now } }", 0),
         ('{ presence(start: "2025-08-01", end: "2025-08-31") { start devices } }', 3),
         ("{ devices { nodes { mac name isConnected lastSeen } } }", 2),
+        ("{ devices(orderBy: LAST_SEEN) { nodes { mac name isConnected lastSeen } } }", 2),
     ],
 )
 def test_a_list_takes_the_same_few_statements_however_long_it_is(

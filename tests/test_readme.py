@@ -69,7 +69,7 @@ def test_every_setting_stands_in_the_table_with_its_default() -> None:
         field = Settings.model_fields[name.lower()]
         assert flag == name.lower().replace("_", "-")
         if field.default is not None and field.default_factory is None:
-            assert default == str(field.default)
+            assert default == (str(field.default).lower() if field.annotation is bool else str(field.default))
 
 
 def test_every_path_and_command_is_told() -> None:

@@ -33,7 +33,7 @@ from tests.server import TOKEN, Server, running
 OTHER = "02:00:5E:10:00:01"
 STAY = {"mac": MAC, "ip": "10.0.0.1", "start_time": "2025-08-01T10:00:00Z", "end_time": "2025-08-01T12:00:00Z"}
 WATCH = """subscription($macs: [MAC!], $after: String) {
-    sessionChanges(macs: $macs, after: $after) { kind mac cursor session { state } } }"""
+    sessionChanges(macs: $macs, after: $after) { kind mac sessionId cursor session { id state } } }"""
 LATER = "2025-08-20T12:00:01Z"  # than `NOW`
 
 
@@ -99,6 +99,8 @@ def test_every_change_is_told_in_the_order_of_commits(context: Context) -> None:
     assert found[2].session is not None
     assert found[2].session.ip == "10.0.0.2"
     assert found[3].session is None
+    assert found[3].id == found[0].id
+    assert found[2].id == found[2].session.id
     assert [change.seq for change in found] == sorted({change.seq for change in found})
 
 
@@ -310,6 +312,10 @@ def test_a_change_crosses_processes(servers: list[Server], connect: Connect) -> 
         again.receive()
         again.subscribe("c", after=data[0]["cursor"])
         assert again.change()["mac"] == OTHER
+        assert writer.request("DELETE", "/sessions/delete", json={"mac": MAC}).status_code == 200
+        gone = again.change()
+    assert all(change["sessionId"] == change["session"]["id"] for change in data)
+    assert (gone["kind"], gone["sessionId"], gone["session"]) == ("DELETED", data[0]["sessionId"], None)
     for each in servers:
         assert each.stop() == 0
 

@@ -1,0 +1,48 @@
+// How GraphiQL asks the server: queries by HTTP, subscriptions by WebSocket, both with the token that is signed in.
+import { createGraphiQLFetcher, type Fetcher } from "@graphiql/toolkit";
+import { createClient } from "graphql-ws";
+
+const KEPT = "netsessions.token"; // for this tab, where the other pages keep it, too
+
+/** The token that was signed in with, or nothing. */
+export const token = () => sessionStorage.getItem(KEPT) ?? "";
+
+const headers = (token: string) => ({ Authorization: `Bearer ${token}` });
+
+/** Whether the server takes a token; if so, it is kept. Throws where the server does not answer. */
+export async function signIn(token: string): Promise<boolean> {
+  const answer = await fetch("/graphql", {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...headers(token) },
+    body: '{"query": "{ __typename }"}',
+  });
+  if (answer.status === 401) return false;
+  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+  sessionStorage.setItem(KEPT, token);
+  return true;
+}
+
+/** Asks with the token that is kept, and tells when that is refused. */
+export function door(refused: () => void): Fetcher {
+  const url = new URL("/graphql", location.href);
+  let refusal: Response | undefined; // it stays one: the server is not asked again with the same token
+  return createGraphiQLFetcher({
+    url: url.href,
+    headers: headers(token()),
+    // The server answers in one piece, as JSON.
+    enableIncrementalDelivery: false,
+    wsClient: createClient({
+      url: url.href.replace(/^http/, "ws"),
+      connectionParams: headers(token()),
+    }),
+    async fetch(input, init) {
+      if (refusal) return refusal.clone();
+      const answer = await fetch(input, init);
+      if (answer.status === 401) {
+        refusal = answer.clone();
+        refused();
+      }
+      return answer;
+    },
+  });
+}

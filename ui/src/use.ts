@@ -1,0 +1,114 @@
+/** What the pages share: the server that they look at, answers that stay true, and the state in their address. */
+
+import { createContext } from "preact";
+import { useCallback, useContext, useEffect, useRef, useState } from "preact/hooks";
+import { useLocation } from "preact-iso";
+import { ask, type Live, Problem } from "./api";
+import type { TypedDocumentString } from "./operations";
+import type { Zone } from "./zone";
+
+export type Server = { zone: Zone; version: string; live: Live; signOut: (why?: string) => void };
+
+export const ServerContext = createContext<Server>(null!);
+export const useServer = (): Server => useContext(ServerContext);
+
+export type Answer<T> = { data: T | null; problem: Problem | null; loading: boolean; again: () => void };
+
+const PAUSE = 2_000; // milliseconds at least between two askings because of changes
+const EASE = 20; // times as long as an answer took is waited, so that a busy network's pages do not load its server
+const RETRY = 5_000; // milliseconds until a server that did not answer is asked again
+
+/**
+ * The answer to a question, asked again when it changes, when `again` is called, and, not too often, when sessions do. What is there stays until another answer comes. Without variables nothing is asked.
+ */
+export function useAnswer<T, V>(document: TypedDocumentString<T, V>, variables: V | null): Answer<T> {
+  const { live, signOut } = useServer();
+  const [state, setState] = useState<Omit<Answer<T>, "again">>({ data: null, problem: null, loading: true });
+  const [turn, setTurn] = useState(0);
+  const again = useCallback(() => setTurn((n) => n + 1), []);
+  const key = JSON.stringify(variables);
+  const took = useRef(0);
+
+  useEffect(() => {
+    if (variables === null) return;
+    const abort = new AbortController();
+    const asked = Date.now();
+    let retry = 0;
+    setState((before) => ({ ...before, loading: true }));
+    ask(document, variables, { signal: abort.signal }).then(
+      (data) => {
+        took.current = Date.now() - asked;
+        setState({ data, problem: null, loading: false });
+      },
+      (problem: unknown) => {
+        if (abort.signal.aborted || !(problem instanceof Problem)) return;
+        if (problem.kind === "token") return signOut(problem.message);
+        if (problem.kind === "offline") retry = window.setTimeout(again, RETRY);
+        setState((before) => ({ data: problem.kind === "offline" ? before.data : null, problem, loading: false }));
+      },
+    );
+    return () => {
+      abort.abort();
+      clearTimeout(retry);
+    };
+  }, [document, key, turn]);
+
+  useEffect(() => {
+    let timer = 0;
+    let last = 0;
+    const stop = live.listen(() => {
+      if (timer) return;
+      timer = window.setTimeout(
+        () => {
+          [timer, last] = [0, Date.now()];
+          again();
+        },
+        Math.max(last + Math.max(PAUSE, EASE * took.current) - Date.now(), 0),
+      );
+    });
+    return () => {
+      stop();
+      clearTimeout(timer);
+    };
+  }, [live, again]);
+
+  return { ...state, again };
+}
+
+/** The instant, told anew every so many milliseconds. */
+export function useNow(every: number): number {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), every);
+    return () => clearInterval(timer);
+  }, [every]);
+  return now;
+}
+
+/** What the browser calls the page. */
+export function useTitle(title: string): void {
+  useEffect(() => {
+    document.title = `${title} – netsessions`;
+  }, [title]);
+}
+
+export type Query = Record<string, string>;
+
+/** An address with changed parameters; an empty one is left out. */
+export function addressOf(path: string, query: Query, change: Query = {}): string {
+  const given = Object.entries({ ...query, ...change }).filter(([, value]) => value !== "");
+  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+}
+
+/** The parameters of the address, and how to change them; a change that is not worth a step back replaces the address. */
+export function useQuery(): [Query, (change: Query, options?: { replace: boolean }) => void] {
+  const { path, query, route } = useLocation();
+  const latest = useRef({ path, query });
+  latest.current = { path, query };
+  const change = useCallback(
+    (change: Query, { replace } = { replace: false }) =>
+      route(addressOf(latest.current.path, latest.current.query, change), replace),
+    [route],
+  );
+  return [query, change];
+}
