@@ -46,7 +46,7 @@ def back_up(path: Path, file: Path, progress: Progress) -> Held:
     part = file.with_name(f".{file.name}.part-{os.getpid()}")
     with _told(path), _removed(part):
         held = _copy(path, part, progress)
-        _settle(part, held)
+        _settle(part, held, path)
         os.replace(part, file)
         _sync(file.absolute().parent)
     return held
@@ -73,7 +73,7 @@ def restore(file: Path, path: Path, progress: Progress, *, stamp: str, force: bo
             migrate(f"sqlite:///{part}")
         except StoreUnusableError as problem:
             raise StoreUnusableError(str(problem).replace(str(part), str(file))) from problem
-        _settle(part, held)
+        _settle(part, held, file)
         _same_owner(part, path if path.exists() else folder)
         with _nobody_at(path):
             aside = _kept_aside(path, stamp)
@@ -99,13 +99,13 @@ def _copy(path: Path, part: Path, progress: Progress) -> Held:
     return held
 
 
-def _settle(part: Path, held: Held) -> None:
+def _settle(part: Path, held: Held, path: Path) -> None:
     """Makes a copy one file that is on the disk; raises `StoreUnusableError` where it is not what was copied."""
     with closing(connect(part, read_only=False)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         found = str(connection.execute("PRAGMA integrity_check(1)").fetchall()[0][0])
         if found != "ok" or _held(connection) != held:
-            raise StoreUnusableError(f"The database is damaged ({found.splitlines()[-1]}): restore an earlier backup.")
+            raise StoreUnusableError(f"{path} is damaged ({found.splitlines()[-1]}); restore an earlier backup.")
     _sync(part)
 
 
