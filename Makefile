@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP = .venv/bin/pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 
-.PHONY: help run install test check bench lock schema screenshot
+.PHONY: help run install test soak check bench lock schema screenshot
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ install: .venv/installed ## install the program as .venv/bin/netsessions
 test: .venv/installed-dev ## run the tests
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix ui --silent test
 	.venv/bin/pytest -n auto
+
+soak: .venv/installed-dev ## run the tests that take minutes: a hundred kills, a lock of a minute
+	.venv/bin/pytest -m soak
 
 check: .venv/installed-dev ## format, lint, types, layers
 	.venv/bin/ruff format --check .

@@ -13,6 +13,7 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from netsessions import workers
 from netsessions.app import running_app
+from netsessions.backup_command import backup_command, restore_command
 from netsessions.commands import copy_command, db_commands, demo_command, prune_command, sweep_command
 from netsessions.import_command import import_command
 from netsessions.observe import configure_logging
@@ -21,7 +22,7 @@ from netsessions.settings import Settings, settings_options, token_for
 from netsessions.tokens import token_commands
 from schema import sdl
 from storage.errors import StoreUnusableError
-from storage.migrations import migrate
+from storage.opening import make_ready
 
 STUCK_MS = 30_000  # for which what was sent may lie unread
 GRACE_SECONDS = 30  # for requests under way when the server is told to stop
@@ -38,6 +39,8 @@ main.add_command(demo_command)
 main.add_command(prune_command)
 main.add_command(sweep_command)
 main.add_command(copy_command)
+main.add_command(backup_command)
+main.add_command(restore_command)
 main.add_command(db_commands)
 main.add_command(token_commands)
 main.add_command(radius_command)
@@ -80,7 +83,7 @@ def serve(settings: Settings) -> None:
         if kept is not None:
             click.echo(f"Token: in {kept}")
         with _listen(settings) as listener:
-            migrate(settings.database_url)
+            make_ready(settings.database_url)
             if settings.workers > 1:
                 _greet(settings)
                 workers.serve(settings, token, listener, grace=GRACE_SECONDS)

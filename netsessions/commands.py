@@ -48,13 +48,13 @@ def with_store(settings: Settings, work: Callable[[Context], Awaitable[T]]) -> T
         finally:
             await store.close()
 
-    with _told(settings.database_path):
+    with told(settings.database_path):
         migrate(settings.database_url)
         return asyncio.run(run())
 
 
 @contextmanager
-def _told(path: Path | None = None) -> Iterator[None]:
+def told(path: Path | None = None) -> Iterator[None]:
     """Whatever fails becomes one sentence."""
     name = path or "The database"
     try:
@@ -68,7 +68,7 @@ def _told(path: Path | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
+def showing(label: str) -> Iterator[Callable[[int, int], None]]:
     """Shows on a terminal how much of how much is done."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -84,7 +84,7 @@ def prune_command(settings: Settings, older_than: Period, dry_run: bool) -> None
     """Delete the sessions that ended longer ago than a period, a few at a time. Open ones stay."""
 
     async def work(context: Context) -> tuple[Pruned, str]:
-        with _progress("Sessions") as progress:
+        with showing("Sessions") as progress:
             pruned = await prune(context, older_than, dry_run=dry_run, progress=progress)
         return pruned, context.clock.minutes(pruned.before)
 
@@ -141,27 +141,27 @@ def copy_command(source: str, target: str) -> None:
         raise click.ClickException("Both addresses are of the same database.")
     console = Console(stderr=True)
 
-    async def run(told: Callable[[str, int], None]) -> Copied:
+    async def run(tell: Callable[[str, int], None]) -> Copied:
         async with AsyncExitStack() as stack:
             stores = []
             for url in (source, target):
                 stores.append(await open_store(url))
                 stack.push_async_callback(stores[-1].close)
-            return await copy(stores[0], stores[1], told)
+            return await copy(stores[0], stores[1], tell)
 
-    with _told():
+    with told():
         for url in (source, target):
             migrate(url)
         with Progress("{task.description}: {task.completed:,.0f} sessions", console=console, transient=True,
                       disable=not console.is_terminal) as bar:  # fmt: skip
             tasks: dict[str, TaskID] = {}
 
-            def told(step: str, more: int) -> None:
+            def tell(step: str, more: int) -> None:
                 if step not in tasks:
                     tasks[step] = bar.add_task(step, total=None)
                 bar.advance(tasks[step], more)
 
-            copied = asyncio.run(run(told))
+            copied = asyncio.run(run(tell))
     click.echo(f"Copied {copied.copied:,} sessions. Both databases hold {copied.sessions:,} sessions (checksum "
                f"{copied.checksum}) and {copied.devices:,} devices.")  # fmt: skip
 
@@ -177,7 +177,7 @@ def shard_command(settings: Settings) -> None:
     """Distribute the tables over the servers of a Citus cluster, by MAC."""
     if settings.database_path:
         raise click.ClickException(f"{settings.database_path} is one file; only PostgreSQL with Citus can be sharded.")
-    with _told():
+    with told():
         migrate(settings.database_url)
         done = shard(settings.database_url)
     for table in done.already:

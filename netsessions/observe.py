@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from time import perf_counter
@@ -16,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rest_compat.errors import failure
+from storage.errors import StoreUnavailableError
 
 LONGEST_PATH = 200  # characters of a path in the log
 ABORTED = 499  # status, by nginx's custom, of a request whose client went away
@@ -95,8 +97,11 @@ class Observe:
                 status = ABORTED
         except ClientDisconnect:
             status = ABORTED
-        except Exception:
-            log.exception("request failed", method=method, path=path[:LONGEST_PATH])
+        except Exception as problem:
+            if isinstance(problem.__cause__, StoreUnavailableError):
+                log.warning("store unavailable", cause=str(problem.__cause__), method=method, path=path[:LONGEST_PATH])
+            else:
+                log.exception("request failed", method=method, path=path[:LONGEST_PATH])
             if status is None:
                 answer = failure(500, "The server could not answer; its log has the cause.", "internal")
                 await answer(scope, receive, watched)
@@ -130,7 +135,8 @@ class Observe:
     def _write(self) -> None:
         """The lines of one turn of the event loop in one write."""
         lines, self._lines = b"".join(self._lines), []
-        sys.stderr.write(lines.decode())
+        with suppress(OSError):  # no room for a log is no reason not to answer
+            sys.stderr.write(lines.decode())
 
 
 def _of_no_websocket(record: logging.LogRecord) -> bool:

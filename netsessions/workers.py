@@ -26,6 +26,8 @@ from netsessions.settings import Settings
 from storage.errors import StoreUnusableError
 from storage.marks import Marks
 
+SLOW_SECONDS = 30  # that a worker may take to start, or to answer its parent, before it is taken for stuck and replaced
+
 
 def websockets(settings: Settings) -> dict[str, Any]:
     """A message holds no more than a body may. Compressing each change for each subscriber is what would take longest."""
@@ -92,5 +94,6 @@ def serve(settings: Settings, token: str, listener: socket, *, grace: int) -> No
             server_header=False,
             **websockets(settings),
             timeout_graceful_shutdown=grace,
+            timeout_worker_healthcheck=SLOW_SECONDS,
         )
         Multiprocess(config, [listener]).run()

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from resolvers.errors import ForbiddenError, InvalidInputError, NotFoundError, TooManyError, UnauthenticatedError
-from storage.errors import StoreUnavailableError, TookTooLongError
+from storage.errors import StoreFullError, StoreUnavailableError, TookTooLongError
 
 log = logging.getLogger("netsessions")
 
@@ -44,7 +44,9 @@ def translated(problem: Exception) -> Response:
         case StoreUnavailableError():
             log.warning("The store cannot be used: %s", problem)
             message = f"The store cannot be used at the moment. {problem.advice}"
-            return failure(503, message, "unavailable", {"Retry-After": str(problem.retry_after)})
+            full = isinstance(problem, StoreFullError)
+            status, error = (507, "insufficient_storage") if full else (503, "unavailable")
+            return failure(status, message, error, {"Retry-After": str(problem.retry_after)})
         case TookTooLongError():
             log.warning("A list was given up after QUERY_SECONDS")
             return failure(408, problem.advice, "query_timeout")

@@ -37,8 +37,9 @@ ERRORS = {
     429: "Too many wrong tokens came from this address.",
     500: "Something went wrong on the server.",
     503: "The store cannot be used at the moment; nothing was stored.",
+    507: "There is no room for it where the store is kept; nothing was stored, and reads go on.",
 }
-OF_A_BODY, OF_A_QUESTION = (413, 415), (408,)
+OF_A_BODY, OF_A_QUESTION = (413, 415, 507), (408,)
 MAYBE = ("connected_at", "disconnected_at", "disconnection_event")  # null in an exported session without such an end
 BY_QUERY = "token"  # the parameter that carries one
 BODIES = (NewSession, StartReport, StopReport, OneDevice)
@@ -155,7 +156,8 @@ def _feed() -> Schema:
 
 
 def _headers(status: int) -> Schema:
-    names = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After", 503: "Retry-After"}
+    again = dict.fromkeys((429, 503, 507), "Retry-After")
+    names = {401: "WWW-Authenticate", 405: "Allow", **again}
     return {"headers": {names[status]: {"schema": TEXT}}} if status in names else {}
 
 

@@ -25,7 +25,7 @@ from schema.errors import body, cause_of, formatted
 from schema.requests import EVENTS, JSON, RESPONSE, RefusedError, media_type, requested
 from schema.streams import QuietHandler, TextWebSocket
 from schema.types import Request
-from storage.errors import StoreUnavailableError, TookTooLongError
+from storage.errors import StoreFullError, StoreUnavailableError, TookTooLongError
 
 SUBSCRIPTIONS = 100  # operations of one WebSocket at a time, unless told
 INIT = timedelta(seconds=10)  # for a client that has connected to begin
@@ -127,7 +127,7 @@ def _tell(response: Response, result: ExecutionResult) -> None:
     for cause in map(cause_of, result.errors or ()):
         match cause:
             case StoreUnavailableError():
-                response.status_code = 503
+                response.status_code = 507 if isinstance(cause, StoreFullError) else 503
                 response.headers["Retry-After"] = str(cause.retry_after)
                 return
             case TookTooLongError():

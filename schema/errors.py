@@ -11,7 +11,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.broadcast import TooSlowError
 from resolvers.errors import ForbiddenError, InvalidInputError, NotFoundError, TooManyError, UnauthenticatedError
-from storage.errors import StoreUnavailableError, TookTooLongError
+from storage.errors import StoreFullError, StoreUnavailableError, TookTooLongError
 
 # graphql-core says what it refuses in words alone; a test holds these to them.
 _TOO_COMPLEX = re.compile(r"nested too deeply|introspection depth|Validation aborted|contains more than \d+ tokens")
@@ -71,7 +71,8 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
             extensions["code"] = "FORBIDDEN"
         case StoreUnavailableError():
             answer["message"] = f"The store cannot be used at the moment. {cause.advice}"
-            extensions["code"] = "INTERNAL_SERVER_ERROR"
+            full = isinstance(cause, StoreFullError)
+            extensions["code"] = "INSUFFICIENT_STORAGE" if full else "INTERNAL_SERVER_ERROR"
             log.error("store unavailable: %s", cause)
         case TookTooLongError():
             answer["message"] = cause.advice

@@ -8,6 +8,13 @@ class StoreUnavailableError(Exception):
     retry_after = 5  # seconds; about as long as another process's write lock lasts, or a failover
 
 
+class StoreFullError(StoreUnavailableError):
+    """There is no room for what was to be written: a full disk, or a limit. What is there can still be read."""
+
+    advice = "Its disk is full and nothing was stored; make room, and send it again."
+    retry_after = 60  # seconds; a person has to make the room
+
+
 class OutcomeUnknownError(StoreUnavailableError):
     """The database was lost while it committed: the call may or may not have been carried out."""
 

@@ -2,7 +2,16 @@
 
 from storage import postgresql, sqlite
 from storage.marks import Marks
+from storage.migrations import migrate
 from storage.store import Store, sqlite_path
+
+
+def make_ready(url: str) -> None:
+    """Looks through a file that was not closed in order, and migrates; raises `StoreUnusableError` and OSError."""
+    path = sqlite_path(url)
+    if path is not None:
+        sqlite.check(path)
+    migrate(url)
 
 
 async def open_store(url: str, read_url: str | None = None, marks: Marks | None = None) -> Store:

@@ -1,6 +1,7 @@
 """SQLite: one writer that commits in groups, readers on read-only connections, and the only place that opens the file."""
 
 import asyncio
+import errno
 import queue
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Sequence
@@ -18,7 +19,7 @@ from sqlalchemy.sql.elements import CompilerElement
 
 from storage import changes, journal
 from storage.deadline import InTime
-from storage.errors import StoreUnavailableError
+from storage.errors import StoreFullError, StoreUnavailableError, StoreUnusableError
 from storage.store import Change, Parameters, Purpose, created
 from storage.store import Transaction as StoreTransaction
 from storage.tables import SHORT
@@ -32,6 +33,8 @@ CHUNK = 1000  # rows a stream holds at a time
 BUSY_MS = 30_000  # how long to wait for another process's write lock
 GIVEN_UP = 0.01  # seconds after which a thread that did not give up, as it had only just begun, is told again
 LOOK = 0.1  # seconds after which somebody who waits for changes looks whether another process made some
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 STATEMENTS = 512  # compiled statements that are kept: a client can ask for lists in any number of shapes
 
 
@@ -191,11 +194,12 @@ class _Writer(threading.Thread):
                 self._carry_out(write)
             self._connection.execute("COMMIT")
         except Exception as cause:
+            problem = unavailable(cause, self._connection)
             with suppress(apsw.Error):  # those who wait must be told in any case
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
             for write in group:
-                write.error = unavailable(cause)
+                write.error = problem
         # One call for all of them: waking the event loop for each would cost more than its insert.
         for loop in {write.loop for write in group}:
             with suppress(RuntimeError):  # closed meanwhile, and nobody waits any more
@@ -210,17 +214,45 @@ class _Writer(threading.Thread):
             if not self._connection.in_transaction:
                 raise
             self._connection.execute("ROLLBACK TO one")
-            write.error = unavailable(cause)
+            write.error = unavailable(cause, self._connection)
         self._connection.execute("RELEASE one")
 
 
-def unavailable(cause: Exception) -> Exception:
+def unavailable(cause: Exception, connection: apsw.Connection | None = None) -> Exception:
     """The cause itself, or, where SQLite could not serve, what a door can tell its caller."""
-    if isinstance(cause, apsw.Error) and not isinstance(cause, apsw.ConstraintError | apsw.BindingsError):
-        error = StoreUnavailableError(str(cause))
-        error.__cause__ = cause
-        return error
-    return cause
+    if not isinstance(cause, apsw.Error) or isinstance(cause, apsw.ConstraintError | apsw.BindingsError):
+        return cause
+    # A quota and a limit of file sizes are for SQLite errors of the disk like any other.
+    denied = isinstance(cause, apsw.IOError) and connection is not None and connection.system_errno in NO_ROOM
+    error = (StoreFullError if denied or isinstance(cause, apsw.FullError) else StoreUnavailableError)(
+        f"{cause}; stop the server and restore a backup" if isinstance(cause, DAMAGED) else str(cause)
+    )
+    error.__cause__ = cause
+    return error
+
+
+def check(path: Path) -> None:
+    """Looks through a file that was not closed in order, before it is served; raises `StoreUnusableError`.
+
+    What is left in its write-ahead log becomes part of it, and SQLite does not know whether that log is its own. It takes
+    half a second for a million sessions; a file that was closed in order is not looked through.
+    """
+    log = Path(f"{path}-wal")
+    if not path.is_file() or not log.is_file() or not log.stat().st_size:
+        return
+    try:
+        # Read only, so that a log that does not belong to the file is not written into it by this.
+        with closing(connect(path, read_only=True)) as connection:
+            found = str(connection.execute("PRAGMA quick_check(1)").fetchall()[0][0])
+    except DAMAGED as cause:
+        found = str(cause)
+    except apsw.Error as cause:
+        raise StoreUnusableError(f"{path} cannot be opened ({cause}).") from cause
+    if found != "ok":
+        raise StoreUnusableError(
+            f"{path} is damaged, or {log.name} beside it is of another file ({found.splitlines()[-1]}). "
+            "Keep both, and restore a backup."
+        )
 
 
 async def _finished(connection: apsw.Connection, function: Callable[..., T], *arguments: Any) -> T:
@@ -275,10 +307,11 @@ class Store:
 
     async def close(self) -> None:
         """Carries out what was submitted, then lets go of the file."""
-        await asyncio.to_thread(self._writer.stop)
         await asyncio.to_thread(self._readers.shutdown)
         for connection in (*self._connections, *self._idle):
             connection.close()
+        # The last: only one that writes can take the write-ahead log into the file, and leave none.
+        await asyncio.to_thread(self._writer.stop)
 
     async def fetch(
         self, question: CompilerElement, parameters: Parameters, *, short: bool = False, current: bool = False

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import stat
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -139,31 +138,6 @@ def test_a_token_is_made_and_kept_where_none_is_given(tmp_path: Path) -> None:
         assert httpx.get(f"{server.url}/sessions/list", headers=headers).status_code == 200
 
 
-def test_sigterm_answers_what_was_accepted_and_exits_with_0(server: Server) -> None:
-    """A request under way at the signal is answered."""
-    acknowledged: set[str] = set()
-
-    def create(n: int) -> None:
-        with server.client() as client:
-            for m in range(n, 100_000, 8):
-                try:
-                    answer = client.post("/sessions/create", json=stay(m))
-                except httpx.TransportError:
-                    return
-                assert answer.status_code == 200
-                acknowledged.add(str(m))
-
-    threads = [threading.Thread(target=create, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    time.sleep(1)
-    assert server.stop() == 0
-    for thread in threads:
-        thread.join()
-    assert len(acknowledged) > 50
-    assert acknowledged <= stored(server)
-
-
 def test_32_clients_create_at_once_and_nothing_is_lost(server: Server) -> None:
     """Every one is acknowledged and stored, half of them by each door."""
     mutation = "mutation($input: CreateSessionInput!) { createSession(input: $input) { message } }"
@@ -184,40 +158,6 @@ def test_32_clients_create_at_once_and_nothing_is_lost(server: Server) -> None:
         list(pool.map(create, range(32)))
     assert stored(server) == {str(n) for n in range(1600)}
     assert "database is locked" not in server.output.read_text()
-
-
-def test_after_kill_9_every_acknowledged_session_is_there(tmp_path: Path, url: str) -> None:
-    """Five times in a row, under a load of creates, on the same file."""
-    acknowledged: set[str] = set()
-    for attempt in range(5):
-        with running(tmp_path, DATABASE_URL=url) as server:
-            stopped = threading.Event()
-
-            def create(
-                n: int, server: Server = server, attempt: int = attempt, stop: threading.Event = stopped
-            ) -> None:
-                with server.client() as client:
-                    for m in range(100_000):
-                        info = f"{attempt}.{n}.{m}"
-                        try:
-                            answer = client.post("/sessions/create", json=stay(m, info=info))
-                        except httpx.TransportError:
-                            assert stop.is_set()
-                            return
-                        assert answer.status_code == 200
-                        acknowledged.add(info)
-
-            threads = [threading.Thread(target=create, args=(n,)) for n in range(8)]
-            for thread in threads:
-                thread.start()
-            time.sleep(0.7)
-            stopped.set()
-            assert server.stop(signal.SIGKILL) == -signal.SIGKILL
-            for thread in threads:
-                thread.join()
-        found = stored(server)
-        assert acknowledged <= found
-    assert len(acknowledged) > 200
 
 
 NUMBERS = {

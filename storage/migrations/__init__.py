@@ -1,7 +1,9 @@
 """Brings a database to the tables that this release expects."""
 
 import asyncio
+import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,15 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from storage.errors import StoreUnusableError
 from storage.store import sqlite_path
 
+WRITABLE = "write to the file and to its folder"
+WAYS = {
+    sqlite3.SQLITE_BUSY: "wait until the other process that writes to it is done",
+    sqlite3.SQLITE_READONLY: f"let this user {WRITABLE}",
+    sqlite3.SQLITE_CANTOPEN: f"let this user {WRITABLE}",
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_IOERR: "see that its disk works and has room",
+}
+BORN = 2.0  # seconds that another process may take to begin a file that it has made
 LOCK = 0x6E65_7400  # of two servers that start at once the second waits
 
 
@@ -31,8 +42,11 @@ def migrate(url: str, revision: str = "head") -> None:
         else:
             _migrate_sqlite(path, revision)
     except (DatabaseError, sqlite3.DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as cause:
-        reason = str(getattr(cause, "orig", cause)).partition("\n")[0]
-        way = "restore a backup" if path else "have its operator look"
+        problem = getattr(cause, "orig", cause)
+        reason = str(problem).partition("\n")[0]
+        way = "have its operator look"
+        if path is not None:
+            way = WAYS.get(getattr(problem, "sqlite_errorcode", 0) & 0xFF, "restore a backup")
         raise StoreUnusableError(
             f"{name} cannot be used as a database ({reason}). Name another one in DATABASE_URL, or {way}."
         ) from cause
@@ -54,8 +68,34 @@ def _upgrade(connection: Connection, revision: str) -> None:
     command.upgrade(config, revision)
 
 
+def _usable(path: Path) -> None:
+    """Raises `StoreUnusableError` where SQLite would begin anew in place of a database of which something is left, and
+    where it would find out only later that it cannot write."""
+    for place in (path, path.absolute().parent):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise StoreUnusableError(
+                f"{place} is read only. Let this user {WRITABLE}, or name another in DATABASE_URL."
+            )
+    log = Path(f"{path}-wal")
+    if not path.exists():
+        if log.exists() and log.stat().st_size:
+            raise StoreUnusableError(
+                f"{path} is missing, but {log.name} of it is there. Put it back, or restore a backup; to begin with an empty "
+                "database, delete that."
+            )
+        return
+    end = time.monotonic() + BORN
+    while not path.stat().st_size:
+        if time.monotonic() > end:
+            raise StoreUnusableError(
+                f"{path} has no content. Restore a backup, or delete it to begin with an empty database."
+            )
+        time.sleep(0.1)
+
+
 def _migrate_sqlite(path: Path, revision: str) -> None:
     path.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _usable(path)
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
 
     # The driver would commit before DDL; told to keep out, it leaves the transaction to us, so a failed upgrade undoes

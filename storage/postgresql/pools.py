@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from storage.errors import StoreUnavailableError
+from storage.errors import StoreFullError, StoreUnavailableError
 
 T = TypeVar("T")
 
@@ -43,11 +43,16 @@ def passing(cause: BaseException) -> bool:
 
 def undone(cause: BaseException) -> bool:
     """Whether a commit that failed so surely left nothing behind."""
-    return isinstance(cause, asyncpg.PostgresError) and (cause.sqlstate or "").startswith(("23", "40", "25"))
+    return isinstance(cause, asyncpg.PostgresError) and (cause.sqlstate or "").startswith(("23", "25", "40", "53"))
+
+
+def full(cause: BaseException) -> bool:
+    """Whether the server has no room, which another try does not make."""
+    return isinstance(cause, asyncpg.DiskFullError)
 
 
 def unavailable(cause: BaseException) -> StoreUnavailableError:
-    return StoreUnavailableError(str(cause) or type(cause).__name__)
+    return (StoreFullError if full(cause) else StoreUnavailableError)(str(cause) or type(cause).__name__)
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]

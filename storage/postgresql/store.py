@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import CompilerElement
 from storage.deadline import InTime
 from storage.errors import OutcomeUnknownError, StoreUnavailableError, StoreUnusableError
 from storage.marks import Marks, asking
-from storage.postgresql.pools import WAIT, LostError, Readers, passing, pool_of, spread, unavailable, undone
+from storage.postgresql.pools import WAIT, LostError, Readers, full, passing, pool_of, spread, unavailable, undone
 from storage.postgresql.transaction import ALONE_LOCK, CHANNEL, CHUNK, LOCK, Row, Transaction, compiled
 from storage.store import Change, Parameters, created
 
@@ -107,7 +107,7 @@ class Store:
             except Exception as cause:
                 if not passing(cause):
                     raise
-                if loop.time() > end:
+                if full(cause) or loop.time() > end:
                     raise unavailable(cause) from cause
             again = True
             await asyncio.sleep(PAUSE)
