@@ -8,10 +8,10 @@ import pytest
 
 import audit
 
-NAMED = {"name": "starlette", "version": "1.0"}
+NAMED: dict[str, Any] = {"name": "starlette", "version": "1.0"}
 SKIPPED = NAMED | {"skip_reason": "Dependency not found"}
-NPM_CLEAN = {"vulnerabilities": {}}
-PYTHON_CLEAN = {"dependencies": [NAMED | {"vulns": []}]}
+NPM_CLEAN: dict[str, Any] = {"vulnerabilities": {}}
+PYTHON_CLEAN: dict[str, Any] = {"dependencies": [NAMED | {"vulns": []}]}
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def test_a_finding_fails_and_is_named(answered: Any) -> None:
         ["pip-audit: starlette 1.0: CVE-1", "pip-audit: starlette 1.0: CVE-2", told],
         1,
     )
-    found = {"vulnerabilities": {"vite": {"range": "<8", "severity": "low"}}}
-    assert answered(PYTHON_CLEAN, found) == ("npm: vite <8: low\n", 1)
+    vulnerable = {"vulnerabilities": {"vite": {"range": "<8", "severity": "low"}}}
+    assert answered(PYTHON_CLEAN, vulnerable) == ("npm: vite <8: low\n", 1)
 
 
 @pytest.mark.parametrize(
