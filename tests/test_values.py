@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resolvers.clock import FIRST, LAST, Clock, instant, parse_period, system_time, utc
-from resolvers.errors import InvalidInputError
+from resolvers.errors import InvalidInputError, shown
 from resolvers.inputs import Page, read
 from resolvers.values import parse_ip, parse_mac, parse_text
 
@@ -141,9 +141,25 @@ def test_a_period_reaches_as_far_as_times_do() -> None:
 
 @pytest.mark.parametrize("period", [None, 7, ["7 days"]])
 def test_what_is_no_text_is_no_period(period: object) -> None:
-    """It is shown as it came."""
-    with pytest.raises(ValueError, match="is not a period; write a number and minute"):
+    """It is shown as it came, with what may be written."""
+    with pytest.raises(ValueError, match="period") as refused:
         parse_period(period)
+    assert str(refused.value) == (
+        f"{shown(period)} is not a period; write a number and minute, hour, day, week, month or year, as in '7 days', "
+        "or ISO 8601, as in P7D"
+    )
+
+
+def test_a_period_that_is_longer_than_time_is_refused() -> None:
+    """As one that reaches back too far."""
+    with pytest.raises(ValueError, match=r"^'999999999 weeks' reaches back too far; at most to the year 1900$"):
+        parse_period("999999999 weeks")
+
+
+def test_what_is_no_text_is_no_text() -> None:
+    """It is shown as it came."""
+    with pytest.raises(ValueError, match=r"^5 is not text$"):
+        parse_text(5, 10)
 
 
 @pytest.mark.parametrize("text", ["1899-12-31", "9999-01-01"])
@@ -189,7 +205,7 @@ def test_what_is_not_a_period_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "x\udfff", "ü\0"])
 def test_text_that_no_database_can_hold_is_refused(text: str) -> None:
     """NUL, and half of a surrogate pair, also among other letters."""
-    with pytest.raises(ValueError, match="contains a character that cannot be stored"):
+    with pytest.raises(ValueError, match=r"^contains a character that cannot be stored \(NUL"):
         parse_text(text, 10)
 
 
