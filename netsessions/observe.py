@@ -101,6 +101,9 @@ class Observe:
         except Exception as problem:
             if isinstance(problem, RuntimeError) and HUNG_UP in str(problem):
                 status = ABORTED
+                # The web server will notice in a moment; to return before it has would be an error to it.
+                while (await receive())["type"] != "http.disconnect":
+                    pass
                 return
             if isinstance(problem.__cause__, StoreUnavailableError):
                 log.warning("store unavailable", cause=str(problem.__cause__), method=method, path=path[:LONGEST_PATH])
