@@ -33,7 +33,7 @@ def filled(folder: Path, count: int = 5, **changed: Any) -> str:
     for n in range(count):
         sql(url, literal(ROW | {"id": n} | changed))
     sql(url, "INSERT INTO device VALUES ('AA:BB:CC:DD:EE:FF', 'Phone', 'Ann')")
-    sql(url, "INSERT INTO token VALUES ('phone', 'digest', 'calendar', 1)")
+    sql(url, "INSERT INTO token (name, digest, scope, made_at) VALUES ('phone', 'digest', 'calendar', 1)")
     return url
 
 

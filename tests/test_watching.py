@@ -429,6 +429,18 @@ def test_a_client_that_does_not_read_is_cut_off_and_keeps_nobody_waiting(tmp_pat
         assert closed.value.rcvd.code == TOO_SLOW
 
 
+def test_a_message_larger_than_a_body_may_be_closes_the_connection(tmp_path: Path, connect: Connect) -> None:
+    """With the code that WebSockets have for it."""
+    with running(tmp_path, MAX_BODY="2048") as server:
+        socket = connect(server)
+        assert socket.receive()["type"] == "connection_ack"
+        socket.send({"type": "ping", "payload": {"filler": "x" * 2048}})
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.receive()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+
+
 STAY_IN = {"mac": MAC, "ip": "10.0.0.1", "startTime": "2025-08-01T10:00:00Z"}
 
 
