@@ -20,11 +20,12 @@ test: .venv/installed-dev ## run the tests
 soak: .venv/installed-dev ## run the tests that take minutes: a hundred kills, a lock of a minute
 	.venv/bin/pytest -m soak
 
-check: .venv/installed-dev ## format, lint, types, layers
+check: .venv/installed-dev ## format, lint, types, layers, known vulnerabilities
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python audit.py
 
 bench: .venv/installed-dev ## measure against the bare limit, half an hour; QUICK=1 takes minutes
 	.venv/bin/python -m benchmarks.run $(if $(QUICK),--quick,--results)

@@ -14,6 +14,8 @@ import httpx2 as httpx
 from tests.ports import free_port
 
 TOKEN = "a-token-for-tests"
+# The last is there where lines are counted: those of processes that tests start count, too.
+INHERITED = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_CONFIG")
 
 
 class Server:
@@ -25,7 +27,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.headers = {"Authorization": f"Bearer {TOKEN}"}
         self.output = folder / f"output-{self.port}.txt"
-        environment = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")} | {
+        environment = {k: v for k, v in os.environ.items() if k in INHERITED} | {
             "API_TOKEN": TOKEN,
             "GRAPHQL_PORT": str(self.port),
             "DATABASE_URL": f"sqlite:///{folder / 'netsessions.db'}",

@@ -36,7 +36,7 @@ from storage.errors import StoreUnavailableError
 from storage.tables import DAY, SECOND
 from tests.conftest import MAC, NOW, Rows, at, run, sql
 from tests.ports import free_port
-from tests.server import running
+from tests.server import INHERITED, running
 
 SECRET = "a-secret-of-tests"
 T0 = at(NOW) - 7200 * SECOND
@@ -624,7 +624,7 @@ class Command:
     def __init__(self, folder: Path, url: str) -> None:
         self.port = free_port(socket.SOCK_DGRAM)
         self.output = folder / "radius.txt"
-        environment = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")} | {
+        environment = {k: v for k, v in os.environ.items() if k in INHERITED} | {
             "RADIUS_CLIENTS": f"127.0.0.1={SECRET}",
             "RADIUS_PORT": str(self.port),
             "DATABASE_URL": url,
