@@ -174,14 +174,15 @@ def a_year(chance: random.Random) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = []
     for n in range(120):
         day = f"2025-{1 + n % 7:02}-{1 + n % 28:02}"
-        start, end = (f"{day} 10:00:00", "Connected"), (f"{day} 12:{n % 60:02}:00", "Disconnected")
+        start: list[str | None] = [f"{day} 10:00:00", "Connected"]
+        end: list[str | None] = [f"{day} 12:{n % 60:02}:00", "Disconnected"]
         match n % 6:
             case 0:
-                start = (None, "<missing event>")
+                start = [None, "<missing event>"]
             case 1:
-                end = (None, "<missing event>")
+                end = [None, "<missing event>"]
             case 2:
-                end = (None, None)
+                end = [None, None]
         mac = chance.choice([A, B, f"02:00:00:00:00:{n:02x}"])
         found.append((mac, f"10.0.0.{n}", start[1], start[0], end[1], end[0], int(n % 6 == 2), f"info {n}" * 9))
     return found

@@ -11,18 +11,20 @@ from graphql import StringValueNode, build_schema
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import Mode, from_schema, nodes
+from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from resolvers.clock import Clock
 from resolvers.context import Context
 from schema.door import GraphQLDoor
 from storage.opening import open_store
-from tests.conftest import DATABASES, MAC, NOW, Rows, at, client_of, new_database, run, sql
+from tests.conftest import DATABASES, MAC, NOW, at, client_of, new_database, run
 
-SDL = Path("schema/schema.graphql").read_text()
+SDL = (Path(__file__).parent.parent / "schema" / "schema.graphql").read_text()
 BUILT = build_schema(SDL)
+Door = tuple[TestClient, Context]
 CODES = {"BAD_USER_INPUT", "NOT_FOUND", "QUERY_TOO_COMPLEX"}
-COUNT = "SELECT count(*), count(disconnected_at), max(id) FROM session"
+COUNT = text("SELECT count(*), count(disconnected_at), max(id) FROM session")
 
 anything = st.text(max_size=30)
 macs = st.sampled_from([MAC, "aabb.ccdd.eeff", "02-00-00-00-00-01", "020000000002"])
@@ -59,22 +61,24 @@ MISTAKEN = from_schema(SDL, custom_scalars=SCALARS, mode=Mode.NEGATIVE)
 
 
 @pytest.fixture(scope="module", params=DATABASES)
-def door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, str]]:
-    """The door over a store that is empty at first, and how to reach its database. What a door raises is raised here."""
+def door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """The door over a store that is empty at first, and what it was made of. What a door raises is raised here."""
     url = new_database(request.param, tmp_path_factory.mktemp("queries"))
     store = run(open_store(url))
-    yield client_of(GraphQLDoor(Context(store, Clock(ZoneInfo("Europe/Berlin"), time=lambda: at(NOW))))), url
+    context = Context(store, Clock(ZoneInfo("Europe/Berlin"), time=lambda: at(NOW)))
+    yield client_of(GraphQLDoor(context)), context
     run(store.close())
 
 
-def held(url: str) -> Rows:
-    return sql(url, COUNT)
+def held(context: Context) -> Any:
+    # By the store's own connections: a new one for each case would take longer than the case.
+    return run(context.store.fetch(COUNT, {}))
 
 
-def checked(door: tuple[TestClient, str], body: Any) -> dict[str, Any]:
+def checked(door: Door, body: Any) -> dict[str, Any]:
     """The answer to a body: well-formed, no failure, a code with every error; what was not executed changed nothing."""
-    client, url = door
-    before = held(url)
+    client, context = door
+    before = held(context)
     answer = client.post("/", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (200, 400), answer.text
     assert answer.headers["content-type"] == "application/json"
@@ -85,14 +89,14 @@ def checked(door: tuple[TestClient, str], body: Any) -> dict[str, Any]:
         assert error["extensions"]["code"] in CODES, error
     if "data" not in told:
         assert told["errors"]
-        assert held(url) == before
+        assert held(context) == before
     return told
 
 
 @seed(20212)
 @settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(query=OF_ONE_FIELD)
-def test_a_field_is_answered_or_refused_and_then_nothing_has_changed(door: tuple[TestClient, str], query: str) -> None:
+def test_a_field_is_answered_or_refused_and_then_nothing_has_changed(door: Door, query: str) -> None:
     """Each query and mutation, with every argument and input, and with values that are right and values that are not."""
     before = held(door[1])
     told = checked(door, json.dumps({"query": query}))
@@ -102,7 +106,7 @@ def test_a_field_is_answered_or_refused_and_then_nothing_has_changed(door: tuple
 @seed(20212)
 @settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(query=OPERATIONS)
-def test_many_fields_at_once_are_answered_or_refused(door: tuple[TestClient, str], query: str) -> None:
+def test_many_fields_at_once_are_answered_or_refused(door: Door, query: str) -> None:
     """The same with several in one request; each mutation is whole by itself, those before one that fails are done."""
     checked(door, json.dumps({"query": query}))
 
@@ -110,7 +114,7 @@ def test_many_fields_at_once_are_answered_or_refused(door: tuple[TestClient, str
 @seed(20212)
 @settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(query=MISTAKEN)
-def test_what_the_schema_does_not_allow_is_refused(door: tuple[TestClient, str], query: str) -> None:
+def test_what_the_schema_does_not_allow_is_refused(door: Door, query: str) -> None:
     """A mistake anywhere in a query is told, and nothing of it is carried out."""
     assert "data" not in checked(door, json.dumps({"query": query}))
 
@@ -147,9 +151,7 @@ given_sessions = st.lists(
     )
     | st.tuples(st.just(CREATING), st.fixed_dictionaries({"input": given_sessions | json_values}))
 )
-def test_variables_of_any_shape_are_taken_or_refused(
-    door: tuple[TestClient, str], asked: tuple[str, dict[str, Any]]
-) -> None:
+def test_variables_of_any_shape_are_taken_or_refused(door: Door, asked: tuple[str, dict[str, Any]]) -> None:
     """Numbers beyond all bounds, texts, lists and objects where others are expected."""
     checked(door, json.dumps({"query": asked[0], "variables": asked[1], "operationName": "Q"}))
 
@@ -157,16 +159,16 @@ def test_variables_of_any_shape_are_taken_or_refused(
 @st.composite
 def spoilt(draw: st.DrawFn) -> bytes:
     """A request in which bytes were lost, changed or put in."""
-    text = bytearray(
+    content = bytearray(
         json.dumps({"query": draw(st.sampled_from([WITH_VARIABLES, CREATING])), "variables": FILLED}).encode()
     )
     for _ in range(draw(st.integers(1, 4))):
-        where = draw(st.integers(0, len(text)))
-        text[where : where + draw(st.integers(0, 3))] = draw(
+        where = draw(st.integers(0, len(content)))
+        content[where : where + draw(st.integers(0, 3))] = draw(
             st.binary(max_size=3)
             | st.sampled_from([b"{", b"}", b'"', b"\\", b"...", b"\x00", b"[" * 2000, b"{a" * 3000])
         )
-    return bytes(text)
+    return bytes(content)
 
 
 whole_bodies = st.fixed_dictionaries(
@@ -183,6 +185,6 @@ whole_bodies = st.fixed_dictionaries(
 @seed(20212)
 @settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=60) | spoilt() | whole_bodies.map(json.dumps) | json_values.map(json.dumps))
-def test_a_body_that_is_no_request_is_refused(door: tuple[TestClient, str], body: bytes | str) -> None:
+def test_a_body_that_is_no_request_is_refused(door: Door, body: bytes | str) -> None:
     """Bytes that are not JSON, JSON that is no request, requests that were damaged on their way."""
     checked(door, body)
