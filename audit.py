@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def of_npm(answer: Any) -> list[str]:
 def asked(read: Callable[[Any], list[str]], folder: Path, program: str, *arguments: str) -> list[str]:
     """What a program finds. Raises NotAnsweredError."""
     path = {"PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
-    command = [PROGRAMS / program, *arguments]
+    command = [str(PROGRAMS / program), *arguments]
     try:
         done = subprocess.run(  # noqa: S603, what is run is ours
             command, cwd=folder, env=os.environ | path, capture_output=True, text=True, timeout=SECONDS, check=False
@@ -57,10 +58,15 @@ def asked(read: Callable[[Any], list[str]], folder: Path, program: str, *argumen
 def main() -> int:
     """Tells what was found; answers 1 where anything was."""
     code = 0
-    python = (of_python, ROOT, "pip-audit", "--disable-pip", "--progress-spinner=off", "--format=json", *LOCKS)
-    for read, folder, program, *arguments in (python, (of_npm, ROOT / "ui", "npm", "audit", "--json")):
+    python = partial(
+        asked, of_python, ROOT, "pip-audit", "--disable-pip", "--progress-spinner=off", "--format=json", *LOCKS
+    )
+    for program, findings in (
+        ("pip-audit", python),
+        ("npm", partial(asked, of_npm, ROOT / "ui", "npm", "audit", "--json")),
+    ):
         try:
-            for finding in asked(read, folder, program, *arguments):
+            for finding in findings():
                 click.echo(f"{program}: {finding}")
                 code = 1
         except NotAnsweredError as reason:

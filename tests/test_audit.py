@@ -8,10 +8,10 @@ import pytest
 
 import audit
 
-NAMED = {"name": "starlette", "version": "1.0"}
+NAMED: dict[str, Any] = {"name": "starlette", "version": "1.0"}
 SKIPPED = NAMED | {"skip_reason": "Dependency not found"}
-NPM_CLEAN = {"vulnerabilities": {}}
-PYTHON_CLEAN = {"dependencies": [NAMED | {"vulns": []}]}
+NPM_CLEAN: dict[str, Any] = {"vulnerabilities": {}}
+PYTHON_CLEAN: dict[str, Any] = {"dependencies": [NAMED | {"vulns": []}]}
 
 
 @pytest.fixture
