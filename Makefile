@@ -15,7 +15,7 @@ install: .venv/installed ## install the program as .venv/bin/netsessions
 
 test: .venv/installed-dev ## run the tests
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix ui --silent test
-	.venv/bin/pytest -n auto
+	.venv/bin/pytest -n auto --cov
 
 soak: .venv/installed-dev ## run the tests that take minutes: a hundred kills, a lock of a minute
 	.venv/bin/pytest -m soak
