@@ -7,8 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,49 +22,42 @@ class NotAnsweredError(Exception):
     """Nobody told whether there are vulnerabilities; the message says why."""
 
 
-def of_python(answer: Any) -> list[str]:
-    """What pip-audit found. It passes over what the registry does not know."""
-    skipped = [each["skip_reason"] for each in answer["dependencies"] if "skip_reason" in each]
-    if skipped and len(skipped) == len(answer["dependencies"]):
-        raise NotAnsweredError(skipped[0])
-    found = [(each, known["id"]) for each in answer["dependencies"] for known in each.get("vulns", ())]
-    return [f"{each['name']} {each['version']}: {known}" for each, known in found]
-
-
-def of_npm(answer: Any) -> list[str]:
-    """What npm found."""
-    if "vulnerabilities" not in answer:
-        raise NotAnsweredError(answer["message"])
-    return [f"{name} {each['range']}: {each['severity']}" for name, each in answer["vulnerabilities"].items()]
-
-
-def asked(read: Callable[[Any], list[str]], folder: Path, program: str, *arguments: str) -> list[str]:
-    """What a program finds. Raises NotAnsweredError."""
-    path = {"PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
+def asked(folder: Path, program: str, *arguments: str) -> Any:
+    """What a program answers, as JSON. Raises NotAnsweredError."""
+    here = os.environ | {"PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
     command = [str(PROGRAMS / program), *arguments]
     try:
-        done = subprocess.run(  # noqa: S603, what is run is ours
-            command, cwd=folder, env=os.environ | path, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
-        return read(json.loads(done.stdout))
+        done = subprocess.run(command, cwd=folder, env=here, capture_output=True, text=True, timeout=SECONDS)  # noqa: S603
+        return json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         raise NotAnsweredError(f"not within {SECONDS} seconds") from None
     except ValueError:
         raise NotAnsweredError((done.stderr.strip().splitlines() or ["without a word"])[-1]) from None
 
 
+def of_python() -> list[str]:
+    """What pip-audit finds. It passes over what the registry does not know."""
+    answer = asked(ROOT, "pip-audit", "--disable-pip", "--progress-spinner=off", "--format=json", *LOCKS)
+    packages = answer["dependencies"]
+    if all("skip_reason" in each for each in packages):
+        raise NotAnsweredError(packages[0]["skip_reason"])
+    return [f"{each['name']} {each['version']}: {known['id']}" for each in packages for known in each.get("vulns", ())]
+
+
+def of_npm() -> list[str]:
+    """What npm finds."""
+    answer = asked(ROOT / "ui", "npm", "audit", "--json")
+    if "vulnerabilities" not in answer:
+        raise NotAnsweredError(answer["message"])
+    return [f"{name} {each['range']}: {each['severity']}" for name, each in answer["vulnerabilities"].items()]
+
+
 def main() -> int:
     """Tells what was found; answers 1 where anything was."""
     code = 0
-    python = partial(
-        asked, of_python, ROOT, "pip-audit", "--disable-pip", "--progress-spinner=off", "--format=json", *LOCKS
-    )
-    for program, findings in (
-        ("pip-audit", python),
-        ("npm", partial(asked, of_npm, ROOT / "ui", "npm", "audit", "--json")),
-    ):
+    for program, look in (("pip-audit", of_python), ("npm", of_npm)):
         try:
-            for finding in findings():
+            for finding in look():
                 click.echo(f"{program}: {finding}")
                 code = 1
         except NotAnsweredError as reason:

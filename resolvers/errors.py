@@ -73,7 +73,5 @@ def _problem(mistake: ErrorDetails, known: Mapping[str, Any]) -> str:
             return f"is not known here; known are: {', '.join(known)}"
         case "value_error":
             return str(mistake["ctx"]["error"])
-        case "string_type":
-            return f"{shown(mistake['input'])} is not text"
         case _:
             return f"{shown(mistake['input'])}: {mistake['msg'].lower()}"

@@ -72,12 +72,13 @@ class Server:
 
 @contextmanager
 def running(folder: Path, *arguments: str, **settings: str) -> Iterator[Server]:
-    """A server that answers, and is ended with the test."""
+    """A server that answers, and is ended with the test, in order: only so it writes down which lines it ran."""
     server = Server(folder, *arguments, **settings)
     try:
         server.wait()
         yield server
-    finally:
         if server.process.poll() is None:
-            server.process.kill()
-            server.process.wait()
+            server.stop()
+    finally:
+        server.process.kill()
+        server.process.wait()

@@ -48,8 +48,8 @@ def test_a_finding_fails_and_is_named(answered: Any) -> None:
         ["pip-audit: starlette 1.0: CVE-1", "pip-audit: starlette 1.0: CVE-2", told],
         1,
     )
-    of_pages = {"vulnerabilities": {"vite": {"range": "<8", "severity": "low"}}}
-    assert answered(PYTHON_CLEAN, of_pages) == ("npm: vite <8: low\n", 1)
+    vulnerable = {"vulnerabilities": {"vite": {"range": "<8", "severity": "low"}}}
+    assert answered(PYTHON_CLEAN, vulnerable) == ("npm: vite <8: low\n", 1)
 
 
 @pytest.mark.parametrize(

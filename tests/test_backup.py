@@ -120,6 +120,16 @@ def test_a_restore_keeps_what_was_there(tmp_path: Path) -> None:
     assert content(url_of(aside)) == before
 
 
+def test_what_is_not_there_or_is_the_database_itself_is_not_restored(tmp_path: Path) -> None:
+    """And the database is left as it was."""
+    url = filled(tmp_path)
+    before = content(url)
+    for file, told in ((tmp_path / "none.db", "is not there"), (tmp_path / "netsessions.db", "is the database itself")):
+        done = called("restore", "--force", file, url=url)
+        assert (done.exit_code, told in " ".join(done.output.split())) == (1, True), done.output
+    assert content(url) == before
+
+
 @pytest.mark.parametrize("damage", [b"", b"garbage " * 2000])
 def test_a_restore_replaces_what_is_damaged(tmp_path: Path, damage: bytes) -> None:
     """With --force: a log that is left beside it does not get into the backup, and all of it is kept."""

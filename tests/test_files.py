@@ -1,6 +1,7 @@
 """What was exported comes back as it was, and leases of a DHCP server become sessions; a damaged file changes nothing."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -628,6 +629,14 @@ def test_a_format_that_is_named_is_believed(url: str, rows: Rows, tmp_path: Path
     assert (result.exit_code, rows()) == (1, [])
     assert run(url, import_command, "--format", other, str(file)).exit_code == 0
     assert rows()
+
+
+@pytest.mark.parametrize("form", [None, *FORMATS])
+def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path: Path, form: Format | None) -> None:
+    """Here a folder, and what is not there."""
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(SourceError, match=re.escape(str(path))), opened(path, form) as source:
+            list(source.records())
 
 
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:

@@ -104,6 +104,14 @@ def test_bad_input_names_the_field_and_changes_nothing(
     assert rows() == []
 
 
+def test_a_range_that_ends_before_it_begins_is_refused(ask: Ask) -> None:
+    """With the field, as every mistake."""
+    wrong = '{ sessions(filter: { overlaps: { from: "2025-08-02T00:00Z", to: "2025-08-01T00:00Z" } }) { totalCount } }'
+    [error] = ask(wrong)["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert error["message"].endswith("to: is before from")
+
+
 def test_many_sessions_are_created_all_or_none(ask: Ask, rows: Rows) -> None:
     """One mistaken member refuses all, and is named."""
     query = "mutation($input: [CreateSessionInput!]!) { createSessions(input: $input) { created } }"

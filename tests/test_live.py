@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -23,8 +24,9 @@ from resolvers import live, sessions, sightings
 from resolvers.clock import Clock, parse_period
 from resolvers.context import Context
 from resolvers.inputs import NewSession, Seen, StartReport, StopReport, read
+from resolvers.values import INFO_LENGTH
 from rest_compat.door import rest_door
-from storage.sessions import written_of_device
+from storage.sessions import SessionRow, written_of_device
 from storage.store import Transaction
 from storage.tables import SECOND
 from tests.conftest import MAC, NOW, Ask, at, client_of, run, sql
@@ -387,6 +389,32 @@ class Told(NamedTuple):
     @property
     def at(self) -> int:
         return at(f"{DAY}10:00:00") + self.second * SECOND
+
+
+@pytest.mark.parametrize(
+    ("info", "after"),
+    [
+        ("", "IP was 192.168.1.1 until 2025-08-20T12:00:00Z"),
+        ("seen", "seen; IP was 192.168.1.1 until 2025-08-20T12:00:00Z"),
+        ("x" * (INFO_LENGTH - 47), "x" * (INFO_LENGTH - 47) + "; IP was 192.168.1.1 until 2025-08-20T12:00:00Z"),
+        ("x" * (INFO_LENGTH - 46), "x" * (INFO_LENGTH - 46)),
+    ],
+)
+def test_info_tells_of_the_old_address_where_it_has_room(info: str, after: str) -> None:
+    """Up to the last character that it may have."""
+    row = SessionRow(MAC, 1, "192.168.1.1", at(NOW) - SECOND, None, "Connected", None, info, "CONNECTED")
+    assert live.moved(row, "192.168.1.2", at(NOW)) == {"ip": "192.168.1.2", "info": after}
+
+
+def test_what_reports_open_is_counted_and_what_they_find_open_is_not(context: Context) -> None:
+    """As sessions written."""
+    counted: list[int] = []
+    telling = replace(context, on_written=counted.append)
+    report = read(StartReport, {"mac": MAC, "ip": "192.168.1.1"}, context.clock)
+    for _ in range(2):
+        run(live.start(telling, report))
+    run(live.stop(telling, read(StopReport, {"mac": MAC}, context.clock)))
+    assert counted == [1, 0, 0]
 
 
 TOLD = st.builds(Told, st.sampled_from(["start", "stop", "seen"]), st.integers(0, 6))

@@ -669,10 +669,11 @@ def commanded(folder: Path, url: str) -> Iterator[Command]:
     try:
         command.wait()
         yield command
+        command.process.terminate()
+        command.process.wait(timeout=60)
     finally:
-        if command.process.poll() is None:
-            command.process.kill()
-            command.process.wait()
+        command.process.kill()
+        command.process.wait()
 
 
 RADCLIENT = shutil.which("radclient")

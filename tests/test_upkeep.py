@@ -241,3 +241,28 @@ def test_the_tables_have_what_sharding_needs(tmp_path: Path) -> None:
     for table in (storage.tables.SESSIONS, storage.tables.DEVICES):
         assert not [c for c in table.constraints if isinstance(c, UniqueConstraint)]
     assert storage.tables.SESSIONS.primary_key.columns.keys() == ["mac", "id"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["prune", "--older-than", "never"], 2, "'never' is not a period"),
+        (["prune", "--older-than", "9999 years"], 2, "reaches back too far"),
+        (["copy", "mysql://host/name", "sqlite:///b.db"], 2, "other databases are not served"),
+        (["db", "shard"], 1, "is one file; only PostgreSQL with Citus can be sharded"),
+    ],
+)
+def test_a_command_that_cannot_work_says_what_to_write(
+    tmp_path: Path, arguments: list[str], code: int, told: str
+) -> None:
+    """In a sentence, and makes nothing."""
+    done = command(new_database("sqlite", tmp_path), *arguments)
+    assert (done.exit_code, told in " ".join(done.output.split())) == (code, True), done.output
+
+
+def test_a_database_that_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path) -> None:
+    """Where a file stands in the place of its folder."""
+    (tmp_path / "file").touch()
+    done = command(f"sqlite:///{tmp_path}/file/n.db", "prune", "--older-than", "1 day")
+    assert done.exit_code == 1
+    assert "cannot be used as a database" in " ".join(done.output.split())

@@ -3,16 +3,25 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_address
+from time import time_ns
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from resolvers.clock import FIRST, LAST, Clock, instant, parse_period, utc
+from resolvers.clock import FIRST, LAST, Clock, instant, parse_period, system_time, utc
+from resolvers.errors import InvalidInputError, shown
+from resolvers.inputs import Page, read
 from resolvers.values import parse_ip, parse_mac, parse_text
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo"]
+
+
+def test_a_value_of_another_type_is_refused_with_its_field() -> None:
+    """Neither door lets one through today."""
+    with pytest.raises(InvalidInputError, match=r"^after: 5: input should be a valid string$"):
+        read(Page, {"after": 5}, Clock(ZoneInfo("UTC")))
 
 
 @given(st.binary(min_size=6, max_size=6), st.sampled_from([":", "-", ".", ""]), st.booleans())
@@ -109,6 +118,68 @@ def test_a_period_reaches_back_by_what_it_says(text: str, since: str) -> None:
     assert utc(clock.last(parse_period(text)).since) == datetime.fromisoformat(since).replace(tzinfo=UTC)
 
 
+def test_a_period_ends_with_now_or_with_the_instant_that_counts_as_now() -> None:
+    """Which belongs to it; both ends are whole microseconds."""
+    now = instant(datetime(2025, 3, 31, 12, tzinfo=UTC))
+    clock, hour = Clock(ZoneInfo("UTC"), time=lambda: now), 3_600_000_000
+    assert clock.last(parse_period("1 hour")) == (now - hour, now + 1)
+    assert clock.last(parse_period("1 hour"), now - hour) == (now - 2 * hour, now - hour + 1)
+    assert isinstance(clock.last(parse_period("1 hour")).since, int)
+
+
+def test_a_period_reaches_as_far_as_times_do() -> None:
+    """To the first and the last instant that can be told, and not beyond."""
+    clock, week = Clock(ZoneInfo("UTC")), parse_period("7 days")
+    first, last, step = instant(FIRST), instant(LAST), 7 * 86_400_000_000
+    assert clock.back(first + step, week) == first
+    assert clock.after(last - step, week) == last
+    with pytest.raises(ValueError, match=r"^reaches back too far; at most to the year 1900$"):
+        clock.back(first + step - 1, week)
+    with pytest.raises(ValueError, match=r"^reaches too far ahead; at most to the year 9998$"):
+        clock.after(last - step + 1, week)
+
+
+@pytest.mark.parametrize("period", [None, 7, ["7 days"]])
+def test_what_is_no_text_is_no_period(period: object) -> None:
+    """It is shown as it came, with what may be written."""
+    with pytest.raises(ValueError, match="period") as refused:
+        parse_period(period)
+    assert str(refused.value) == (
+        f"{shown(period)} is not a period; write a number and minute, hour, day, week, month or year, as in '7 days', "
+        "or ISO 8601, as in P7D"
+    )
+
+
+def test_a_period_that_is_longer_than_time_is_refused() -> None:
+    """As one that reaches back too far."""
+    with pytest.raises(ValueError, match=r"^'999999999 weeks' reaches back too far; at most to the year 1900$"):
+        parse_period("999999999 weeks")
+
+
+def test_what_is_no_text_is_no_text() -> None:
+    """It is shown as it came."""
+    with pytest.raises(ValueError, match=r"^5 is not text$"):
+        parse_text(5, 10)
+
+
+@pytest.mark.parametrize("text", ["1899-12-31", "9999-01-01"])
+def test_a_day_or_time_of_other_years_is_refused(text: str) -> None:
+    """Also one that falls out of the calendar in the zone, or in UTC."""
+    clock = Clock(ZoneInfo("Europe/Berlin"))
+    with pytest.raises(ValueError, match="is not between the years 1900 and 9998"):
+        clock.parse_day(text)
+    for time in (f"{text}T00:00:00", f"{text}T00:00:00Z", "0001-01-01T00:00:00", "9999-12-31T23:59:59-14:00"):
+        with pytest.raises(ValueError, match="is not between the years 1900 and 9998"):
+            clock.parse(time)
+
+
+def test_the_system_tells_the_time_in_whole_microseconds() -> None:
+    """Of UTC."""
+    before, now, after = time_ns(), system_time(), time_ns()
+    assert isinstance(now, int)
+    assert before // 1000 <= now <= after // 1000
+
+
 @given(st.text(max_size=12))
 @example("7")
 @example("days")
@@ -120,6 +191,7 @@ def test_a_period_reaches_back_by_what_it_says(text: str, since: str) -> None:
 @example("P1H")
 @example("7 fortnights")
 @example("99999999999 days")
+@example("999999999 weeks")
 def test_what_is_not_a_period_is_refused(text: str) -> None:
     """Nothing is quietly taken for another period."""
     if re.fullmatch(r"\s*[1-9]\d*\s+(minute|hour|day|week|month|year)s?\s*", text, re.ASCII | re.IGNORECASE):
@@ -133,7 +205,7 @@ def test_what_is_not_a_period_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "x\udfff", "ü\0"])
 def test_text_that_no_database_can_hold_is_refused(text: str) -> None:
     """NUL, and half of a surrogate pair, also among other letters."""
-    with pytest.raises(ValueError, match="contains a character that cannot be stored"):
+    with pytest.raises(ValueError, match=r"^contains a character that cannot be stored \(NUL"):
         parse_text(text, 10)
 
 
