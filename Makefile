@@ -17,7 +17,7 @@ test: .venv/installed-dev ## run the tests; fails where they run less than 95 % 
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix ui --silent test
 	.venv/bin/pytest -n auto --cov
 
-soak: .venv/installed-dev ## run the tests that take minutes: a hundred kills, a lock of a minute
+soak: .venv/installed-dev ## run the tests that take minutes: a hundred kills, a lock of a minute, ten minutes of load
 	.venv/bin/pytest -m soak
 
 check: .venv/installed-dev ## format, lint, types, layers, known vulnerabilities

@@ -1,6 +1,7 @@
 """The command that brings sessions in from another file, and prints what became of each record."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -56,9 +57,10 @@ def import_command(
     or dnsmasq. It is only read. A second import of the same file adds nothing.
     """
     store = settings.database_path
-    # Not even opened: the store's own locks would end with the file that is read.
-    if store is not None and file.exists() and store.exists() and file.samefile(store):
-        raise click.ClickException(f"{file} is the store itself; name another file.")
+    with suppress(OSError):  # of one that is not there, or cannot be: whoever opens it says so
+        # Not even opened: the store's own locks would end with the file that is read.
+        if store is not None and file.samefile(store):
+            raise click.ClickException(f"{file} is the store itself; name another file.")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Sessions", total=None)

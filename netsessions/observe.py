@@ -21,6 +21,7 @@ from storage.errors import StoreUnavailableError
 
 LONGEST_PATH = 200  # characters of a path in the log
 ABORTED = 499  # status, by nginx's custom, of a request whose client went away
+HUNG_UP = "the handler is closed"  # in the words of uvloop, where others say nothing: there is nobody to send it to
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("netsessions")
 
@@ -98,6 +99,12 @@ class Observe:
         except ClientDisconnect:
             status = ABORTED
         except Exception as problem:
+            if isinstance(problem, RuntimeError) and HUNG_UP in str(problem):
+                status = ABORTED
+                # The web server will notice in a moment; to return before it has would be an error to it.
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return
             if isinstance(problem.__cause__, StoreUnavailableError):
                 log.warning("store unavailable", cause=str(problem.__cause__), method=method, path=path[:LONGEST_PATH])
             else:

@@ -22,7 +22,7 @@ from pydantic import (
 from resolvers.clock import Clock, Period, parse_period
 from resolvers.errors import FieldError, InvalidInputError, invalid_input, shown
 from resolvers.scopes import SCOPES
-from resolvers.values import EVENT_TYPE_LENGTH, INFO_LENGTH, NAME_LENGTH, parse_ip, parse_mac, parse_text
+from resolvers.values import EVENT_TYPE_LENGTH, INFO_LENGTH, MAC, NAME_LENGTH, parse_ip, parse_mac, parse_text
 from storage.tables import MISSING, SECOND
 from storage.tokens import Scope
 
@@ -87,16 +87,18 @@ def one_of(*names: str) -> tuple[BeforeValidator, WithJsonSchema]:
     return BeforeValidator(_OneOf(*names)), WithJsonSchema({"type": "string", "enum": list(names)})
 
 
-Mac = Annotated[str, BeforeValidator(parse_mac), _schema("AA:BB:CC:DD:EE:FF")]
-Ip = Annotated[str, BeforeValidator(parse_ip), _schema("192.168.1.10")]
+Mac = Annotated[str, BeforeValidator(parse_mac), _schema("AA:BB:CC:DD:EE:FF", pattern=f"^({MAC})$")]
+Ip = Annotated[str, BeforeValidator(parse_ip), _schema("192.168.1.10", anyOf=[{"format": "ipv4"}, {"format": "ipv6"}])]
 Instant = Annotated[
     int, BeforeValidator(lambda v, info: _clock(info).parse(v)), _schema("2025-08-01T10:00:00", format="date-time")
 ]
 Day = Annotated[date, BeforeValidator(lambda v, info: _clock(info).parse_day(v)), _schema("2025-08-01", format="date")]
 DayOrInstant = Annotated[
-    date | int, BeforeValidator(lambda v, info: _clock(info).parse_day_or_time(v)), _schema("2025-08-01")
+    date | int,
+    BeforeValidator(lambda v, info: _clock(info).parse_day_or_time(v)),
+    _schema("2025-08-01", anyOf=[{"format": "date"}, {"format": "date-time"}]),
 ]
-Span = Annotated[Period, BeforeValidator(parse_period), _schema("7 days")]
+Span = Annotated[Period, BeforeValidator(parse_period), _schema("7 days", format="period")]
 WholeNumber = Annotated[int, *whole(0, 2**63 - 1)]
 Needle = Annotated[str, BeforeValidator(lambda v: parse_text(v, NAME_LENGTH)), WithJsonSchema({"type": "string"})]
 PageSize = Annotated[int, *whole(0, MAX_INT)]

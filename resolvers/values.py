@@ -6,10 +6,10 @@ from ipaddress import ip_address
 
 from resolvers.errors import shown
 
-_MAC = re.compile(
-    r"[0-9a-f]{2}(:[0-9a-f]{2}){5}|[0-9a-f]{2}(-[0-9a-f]{2}){5}|[0-9a-f]{4}(\.[0-9a-f]{4}){2}|[0-9a-f]{12}",
-    re.ASCII | re.IGNORECASE,
-)
+_HEX = "[0-9A-Fa-f]"
+# As JSON Schema has expressions, too: it knows no case that is ignored.
+MAC = rf"{_HEX}{{2}}(:{_HEX}{{2}}){{5}}|{_HEX}{{2}}(-{_HEX}{{2}}){{5}}|{_HEX}{{4}}(\.{_HEX}{{4}}){{2}}|{_HEX}{{12}}"
+_MAC = re.compile(MAC)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 EVENT_TYPE_LENGTH, INFO_LENGTH, NAME_LENGTH = 100, 10_000, 200
 

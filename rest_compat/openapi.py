@@ -181,10 +181,8 @@ def _without_null(field: Schema) -> Schema:
     kept = {key: value for key, value in field.items() if key not in ("title", "description", "anyOf")}
     if kept.get("default", ...) is None:
         del kept["default"]
-    for one in field.get("anyOf", []):
-        if one != {"type": "null"}:
-            kept |= one
-    return kept
+    others = [one for one in field.get("anyOf", []) if one != {"type": "null"}]
+    return kept | (others[0] if len(others) == 1 else {"anyOf": others} if others else {})
 
 
 def _object(**properties: Schema) -> Schema:

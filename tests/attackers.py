@@ -5,6 +5,7 @@ Run as `python -m tests.attackers PORT TOKEN`, in a process of its own so that i
 
 import asyncio
 import json
+import os
 import random
 import sys
 from typing import Any
@@ -47,4 +48,5 @@ async def _attack(port: int, token: str) -> None:
 
 
 if __name__ == "__main__":
+    os.nice(19)  # attackers compute on machines of their own; here they are not to take the server's processor
     asyncio.run(_attack(int(sys.argv[1]), sys.argv[2]))

@@ -335,7 +335,20 @@ def _no_table(file: Path) -> None:
         connection.execute("CREATE TABLE Devices (devMac STRING, devName STRING, devOwner STRING)")
 
 
-@pytest.mark.parametrize("make", [_missing, _folder, _text, _empty, _cut, _truncated, _foreign, _no_table])
+def _cut_in_last_page(file: Path) -> None:
+    content = write(file, [(A, IP, "Connected", T1, "", "", 0, str(n) * 50) for n in range(99)]).read_bytes()
+    file.write_bytes(content[:-1000])
+
+
+def _no_text_in_schema(file: Path) -> None:
+    content = write(file, EVERY_KIND).read_bytes()
+    file.write_bytes(content.replace(b"CREATE TABLE Sessions", b"CREATE TABL\xe5 Sessions"))
+
+
+DAMAGED = [_cut, _truncated, _cut_in_last_page, _no_text_in_schema]
+
+
+@pytest.mark.parametrize("make", [_missing, _folder, _text, _empty, _foreign, _no_table, *DAMAGED])
 def test_what_is_not_such_a_database_is_refused(url: str, tmp_path: Path, make: Callable[[Path], None]) -> None:
     """One sentence that names the file, exit code 1, no traceback."""
     make(tmp_path / "source.db")
@@ -347,6 +360,13 @@ def test_what_is_not_such_a_database_is_refused(url: str, tmp_path: Path, make: 
     assert sentence.startswith(f"Error: {tmp_path / 'source.db'} ")
     assert sentence.endswith(".")
     assert "\n" not in sentence
+
+
+def test_a_name_that_no_file_can_have_is_refused(url: str) -> None:
+    """The sentence of a file that is not there, and no traceback."""
+    result = run(url, import_command, "x" * 300)
+    assert result.exit_code == 1
+    assert "cannot be read (File name too long)" in result.stderr
 
 
 def test_a_dry_run_leaves_nothing(url: str, rows: Rows, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
 from tests.browser import Seen
 from tests.server import TOKEN, Server, running
@@ -345,7 +345,7 @@ def test_ten_thousand_sessions_are_drawn_within_a_second_and_pan_at_thirty_frame
         const asked = window.fetch;
         window.fetch = async (...given) => {
           const answer = await asked(...given);
-          if (String(given[1]?.body).includes("query Bars")) window.arrived = performance.now();
+          if (String(given[1]?.body).includes("query Bars")) window.arrived ??= performance.now();
           return answer;
         };
         new MutationObserver(() => {
@@ -385,6 +385,37 @@ def panned(page: Page) -> float:
     page.mouse.up()
     frames = page.evaluate("() => { window.dragged = true; return window.frames; }")
     return float((len(frames) - 1) / (frames[-1] - frames[0]) * 1000)
+
+
+def test_hours_of_a_past_day_are_what_the_server_counts(page: Page, network: Server) -> None:
+    """For each device by itself; sessions beside the day are loaded, too, and do not count."""
+    day = (datetime.now(ZONE).date() - timedelta(days=3)).isoformat()
+    query = "query ($d: Date!, $m: [MAC!]) { presence(start: $d, end: $d, macs: $m) { start end onlineSeconds } }"
+    devices = told(network, '{ devices(search: "phone") { nodes { mac name } } }')["devices"]["nodes"]
+    bucket = told(network, query, d=day)["presence"][0]
+    signed_in(page, f"{network.url}/?search=phone&from={bucket['start']}&to={bucket['end']}")
+    drawn(page)
+    for device in devices:
+        seconds = told(network, query, d=day, m=[device["mac"]])["presence"][0]["onlineSeconds"]
+        shown = row(page, device["name"]).locator(".much").inner_text()
+        assert (in_minutes(shown) if shown != DASH else 0) == int(seconds // 60), device
+
+
+def test_who_walks_by_keyboard_stays_with_the_device_when_rows_move(page: Page, changing: Server) -> None:
+    """And hears whose sessions are told."""
+    signed_in(page, f"{changing.url}/?order=seen")
+    drawn(page)
+    page.locator(".names a").nth(2).focus()
+    name = page.locator(".names a:focus .name").inner_text()
+    before = page.locator(".names a:focus").get_attribute("data-row")
+    told(changing, 'mutation { startSession(mac: "00:00:00:00:00:01", ip: "192.0.2.7") { message } }')
+    told(changing, 'mutation { updateDevice(mac: "00:00:00:00:00:01", name: "A guest") { mac } }')
+    told(changing, 'mutation { heartbeat(devices: [{mac: "00:00:00:00:00:01", ip: "192.0.2.7"}]) { seen } }')
+    told(changing, 'mutation { startSession(mac: "00:00:00:00:00:02", ip: "192.0.2.8") { message } }')
+    expect(page.locator(".corner")).to_have_text("52 devices")
+    expect(page.locator(".names a:focus")).not_to_have_attribute("data-row", before or "")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("[aria-live=polite]")).to_contain_text(f"{name}, ")
 
 
 # Calendar.
@@ -447,6 +478,17 @@ def test_a_device_is_renamed_and_its_sessions_read_page_by_page(page: Page, chan
     expect(times).to_have_count(min(count - 50, 50))
     page.get_by_role("link", name="Back").click()
     expect(times.first).to_have_text(first)
+
+
+def test_renaming_leaves_alone_what_somebody_else_has_changed(page: Page, changing: Server) -> None:
+    device = told(changing, "{ devices(first: 1) { nodes { mac name } } }")["devices"]["nodes"][0]
+    signed_in(page, f"{changing.url}/devices/{device['mac'].lower()}")
+    page.get_by_role("button", name="Edit name and owner").click()
+    told(changing, 'mutation ($m: MAC!) { updateDevice(mac: $m, owner: "Somebody") { mac } }', m=device["mac"])
+    page.get_by_label("Name").fill("Another")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Another")
+    expect(page.locator(".facts")).to_contain_text("Somebody")
 
 
 def test_a_name_that_is_refused_says_why_and_changes_nothing(page: Page, changing: Server) -> None:
@@ -555,6 +597,55 @@ def test_what_is_recorded_changed_and_deleted_is_seen_without_a_reload(page: Pag
     drawn(page, 2)
     told(changing, 'mutation { deleteSessions(mac: "AA:BB:CC:DD:EE:FF") { deleted } }')
     drawn(page, 0)
+
+
+def test_a_change_before_the_line_is_open_is_seen_when_it_is(page: Page, changing: Server) -> None:
+    """The page has asked, and nobody has told it yet: it asks again."""
+    held: list[WebSocketRoute] = []
+
+    def hold(socket: WebSocketRoute) -> None:
+        held.append(socket)
+
+    page.route_web_socket(re.compile("/graphql"), hold)
+    signed_in(page, f"{changing.url}/?search=AA:BB:CC:DD:EE:FF")
+    expect(page.get_by_text("No device matches")).to_be_visible()
+    told(changing, 'mutation { startSession(mac: "AA:BB:CC:DD:EE:FF", ip: "192.0.2.7") { message } }')
+    expect(page.get_by_text("No device matches")).to_be_visible()
+    page.route_web_socket(re.compile("/graphql"), lambda socket: socket.connect_to_server() and None)
+    held[0].close(code=1012)
+    drawn(page, 1)
+
+
+def test_what_the_server_cannot_answer_for_now_takes_nothing_away(page: Page, seen: Seen, network: Server) -> None:
+    """Not what is shown, and not what is being typed; it is asked again."""
+    device = told(network, "{ devices(first: 1) { nodes { mac name } } }")["devices"]["nodes"][0]
+    signed_in(page, f"{network.url}/devices/{device['mac']}")
+    page.get_by_role("button", name="Edit name and owner").click()
+    page.get_by_label("Name").fill("Half a na")
+    failing = {"status": 503, "json": {"errors": [{"message": "The store cannot be used at the moment."}]}}
+    page.route("**/graphql", lambda route: route.fulfill(**failing))
+    with network.client() as client:
+        body = {
+            "mac": "AA:BB:CC:DD:EE:09",
+            "ip": "192.0.2.9",
+            "start_time": "2020-01-01T00:00:00",
+            "end_time": "2020-01-01T01:00:00",
+        }
+        assert client.post("/sessions/create", json=body).status_code == 200
+    expect(page.get_by_role("alert").first).to_contain_text("The store cannot be used at the moment.")
+    expect(page.get_by_label("Name")).to_have_value("Half a na")
+    page.unroute("**/graphql")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.get_by_label("Name")).to_have_value("Half a na")
+    with network.client() as client:
+        assert client.request("DELETE", "/sessions/delete", json={"mac": "AA:BB:CC:DD:EE:09"}).status_code == 200
+    seen.expected("status of 503")
+
+
+def test_an_address_that_cannot_be_read_leads_to_the_first_page(page: Page, network: Server) -> None:
+    signed_in(page, f"{network.url}/devices/%E0%A4%A")
+    drawn(page)
+    assert page.url == f"{network.url}/"
 
 
 def test_an_empty_store_shows_what_to_do_and_the_command_that_it_shows_does_it(page: Page, tmp_path: Path) -> None:

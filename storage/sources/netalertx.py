@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from os import SEEK_END
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
@@ -68,8 +69,10 @@ class Source:
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as cause:
-            raise SourceError(f"{self._path} cannot be read as a SQLite database ({cause}).") from cause
+        except (sqlite3.Error, UnicodeDecodeError) as cause:
+            # SQLite says what is wrong in words of the file, which in a damaged one need not be text.
+            what = cause if isinstance(cause, sqlite3.Error) else "database disk image is malformed"
+            raise SourceError(f"{self._path} cannot be read as a SQLite database ({what}).") from cause
 
     def sessions(self) -> Iterator[SourceSession]:
         """All sessions, one at a time."""
@@ -90,11 +93,14 @@ def opened(path: Path) -> Iterator[Source]:
     """The file, opened so that neither it nor its folder changes; raises SourceError with one sentence."""
     try:
         with path.open("rb") as file:
-            header = file.read(100)
+            header, size = file.read(100), file.seek(0, SEEK_END)
     except OSError as cause:
         raise unreadable(path, cause) from cause
     if not header.startswith(MAGIC):
         raise SourceError(f"{path} is not a SQLite database.")
+    if size % _page_size(header):
+        # SQLite would read the rest of the page as zeros, and those as rows.
+        raise SourceError(f"{path} breaks off within a page; it is damaged as a SQLite database.")
     with TemporaryDirectory(prefix="netsessions-") as folder:
         try:
             uri = _uri(path, header, Path(folder))
@@ -103,6 +109,11 @@ def opened(path: Path) -> Iterator[Source]:
             raise SourceError(f"{path} cannot be read ({cause}).") from cause
         with closing(connection):
             yield Source(connection, path)
+
+
+def _page_size(header: bytes) -> int:
+    told = int.from_bytes(header[16:18])
+    return 65_536 if told == 1 else max(told, 1)
 
 
 def _uri(path: Path, header: bytes, folder: Path) -> str:

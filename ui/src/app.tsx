@@ -46,16 +46,16 @@ function Known({ signOut }: { signOut: Server["signOut"] }) {
     let retry = 0;
     const abort = new AbortController();
     ask(ServerDocument, {}, { signal: abort.signal }).then(
-      ({ server: { timeZone, version } }) => {
+      ({ server: { timeZone, now } }) => {
         live = new Live(setLine, () => signOut("The token is not accepted any more."));
-        setServer({ zone: new Zone(timeZone), version, live, signOut });
+        setServer({ zone: new Zone(timeZone), skew: Date.parse(now) - Date.now(), live, signOut });
         setProblem(null);
       },
       (cause: unknown) => {
         if (abort.signal.aborted || !(cause instanceof Problem)) return;
         if (cause.kind === "token") return signOut(cause.message);
         setProblem(cause);
-        if (cause.kind === "offline") retry = window.setTimeout(() => setTurn((n) => n + 1), 5_000);
+        if (cause.kind === "away") retry = window.setTimeout(() => setTurn((n) => n + 1), 5_000);
       },
     );
     return () => {
@@ -66,7 +66,7 @@ function Known({ signOut }: { signOut: Server["signOut"] }) {
   }, [turn, signOut]);
 
   if (server === null)
-    return <main class="page">{problem ? <Failed problem={problem} again={() => setTurn((n) => n + 1)} /> : <Loading />}</main>;
+    return <main class="page" tabIndex={-1}>{problem ? <Failed problem={problem} again={() => setTurn((n) => n + 1)} /> : <Loading />}</main>;
   return (
     <ServerContext.Provider value={server}>
       <Head line={line} server={server} />
@@ -103,12 +103,13 @@ function Pages() {
   const { data, again } = useAnswer(AnySessionDocument, {});
   if (data?.sessions.nodes.length === 0) return <Welcome again={again} />;
   return (
-    <Router>
+    // Who does not see the page hears that it is another one.
+    <Router onRouteChange={() => document.querySelector("main")?.focus()}>
       <Route path="/" component={Presence} />
       <Route path="/calendar" component={Calendar} />
       <Route path="/events" component={Events} />
       <Route path="/devices/:mac" component={Device} />
-      <Route default component={() => <main class="page"><p class="notice">There is no such page. <a href="/">Presence</a></p></main>} />
+      <Route default component={() => <main class="page" tabIndex={-1}><p class="notice">There is no such page. <a href="/">Presence</a></p></main>} />
     </Router>
   );
 }

@@ -18,7 +18,7 @@ export function Pages({ path, query, info }: { path: string; query: Query; info:
   if (!info.hasNextPage && !info.hasPreviousPage) return null;
   return (
     <nav class="pages" aria-label="Pages">
-      {there({}, "Newest", info.hasPreviousPage)}
+      {there({}, "First", info.hasPreviousPage)}
       {there({ before: info.startCursor ?? "" }, "Back", info.hasPreviousPage)}
       {there({ after: info.endCursor ?? "" }, "Next", info.hasNextPage)}
     </nav>

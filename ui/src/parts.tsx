@@ -68,7 +68,7 @@ export function Command({ text }: { text: string }) {
 export function Failed({ problem, again }: { problem: Problem; again: () => void }) {
   return (
     <div class="notice failed" role="alert">
-      <p>{problem.message}{problem.kind === "offline" && " It is asked again every few seconds."}</p>
+      <p>{problem.message}{problem.kind === "away" && " It is asked again every few seconds."}</p>
       <button type="button" onClick={again}>Try again</button>
     </div>
   );

@@ -10,12 +10,12 @@ type Props = { days: DaysQuery["presence"]; zone: Zone; now: number };
 
 export function Plot({ days, zone, now }: Props) {
   const until = days.filter(({ start }) => Date.parse(start) <= now);
-  // Sessions of one device may overlap: it was there for a day at most.
-  const seconds = until.map(({ start, end, onlineSeconds }) => Math.min(onlineSeconds, (Date.parse(end) - Date.parse(start)) / 1000));
+  const seconds = until.map(({ onlineSeconds }) => onlineSeconds);
+  const overlap = until.some(({ start, end, onlineSeconds }) => onlineSeconds * 1000 > Date.parse(end) - Date.parse(start));
   // About as wide as the screen has it, so that the text is of its size.
   const width = matchMedia("(max-width: 700px)").matches ? 340 : 1000;
   const wide = (width - LEFT) / until.length;
-  const y = (hours: number) => (HEIGHT - BOTTOM) * (1 - hours / 25);
+  const y = (hours: number) => (HEIGHT - BOTTOM) * (1 - Math.min(hours, 25) / 25);
   const every = Math.ceil(64 / wide);
   const mean = seconds.reduce((sum, one) => sum + one, 0) / Math.max(until.length, 1);
   return (
@@ -41,7 +41,7 @@ export function Plot({ days, zone, now }: Props) {
           );
         })}
       </svg>
-      <figcaption>{hours(mean)} a day on average</figcaption>
+      <figcaption>{hours(mean)} a day on average{overlap && "; sessions that overlap count each"}</figcaption>
     </figure>
   );
 }

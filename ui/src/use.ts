@@ -7,26 +7,29 @@ import { ask, type Live, Problem } from "./api";
 import type { TypedDocumentString } from "./operations";
 import type { Zone } from "./zone";
 
-export type Server = { zone: Zone; version: string; live: Live; signOut: (why?: string) => void };
+/** `skew`: by how many milliseconds its clock is ahead of the browser's. */
+export type Server = { zone: Zone; skew: number; live: Live; signOut: (why?: string) => void };
 
 export const ServerContext = createContext<Server>(null!);
 export const useServer = (): Server => useContext(ServerContext);
 
-export type Answer<T> = { data: T | null; problem: Problem | null; loading: boolean; again: () => void };
+export type Answer<T> = { data: T | null; problem: Problem | null; again: () => void };
 
 const PAUSE = 2_000; // milliseconds at least between two askings because of changes
 const EASE = 20; // times as long as an answer took is waited, so that a busy network's pages do not load its server
 const RETRY = 5_000; // milliseconds until a server that did not answer is asked again
 
 /**
- * The answer to a question, asked again when it changes, when `again` is called, and, not too often, when sessions do. What is there stays until another answer comes. Without variables nothing is asked.
+ * The answer to a question, asked again when it changes, when `again` is called, when the server was away, and, not too often,
+ * when sessions change. What is there stays until the same question is answered again. Without variables nothing is asked.
  */
 export function useAnswer<T, V>(document: TypedDocumentString<T, V>, variables: V | null): Answer<T> {
   const { live, signOut } = useServer();
-  const [state, setState] = useState<Omit<Answer<T>, "again">>({ data: null, problem: null, loading: true });
+  const key = JSON.stringify(variables);
+  const [state, setState] = useState<{ of: string; data: T | null; problem: Problem | null }>({ of: "", data: null, problem: null });
   const [turn, setTurn] = useState(0);
   const again = useCallback(() => setTurn((n) => n + 1), []);
-  const key = JSON.stringify(variables);
+  const asking = useRef(false);
   const took = useRef(0);
 
   useEffect(() => {
@@ -34,17 +37,19 @@ export function useAnswer<T, V>(document: TypedDocumentString<T, V>, variables: 
     const abort = new AbortController();
     const asked = Date.now();
     let retry = 0;
-    setState((before) => ({ ...before, loading: true }));
+    asking.current = true;
     ask(document, variables, { signal: abort.signal }).then(
       (data) => {
+        asking.current = false;
         took.current = Date.now() - asked;
-        setState({ data, problem: null, loading: false });
+        setState({ of: key, data, problem: null });
       },
       (problem: unknown) => {
         if (abort.signal.aborted || !(problem instanceof Problem)) return;
+        asking.current = false;
         if (problem.kind === "token") return signOut(problem.message);
-        if (problem.kind === "offline") retry = window.setTimeout(again, RETRY);
-        setState((before) => ({ data: problem.kind === "offline" ? before.data : null, problem, loading: false }));
+        if (problem.kind === "away") retry = window.setTimeout(again, RETRY);
+        setState((before) => ({ of: key, data: before.of === key ? before.data : null, problem }));
       },
     );
     return () => {
@@ -56,15 +61,16 @@ export function useAnswer<T, V>(document: TypedDocumentString<T, V>, variables: 
   useEffect(() => {
     let timer = 0;
     let last = 0;
+    const tick = () => {
+      // Not while it is asked already: on a busy network a slow answer would never come.
+      if (asking.current) timer = window.setTimeout(tick, PAUSE);
+      else {
+        [timer, last] = [0, Date.now()];
+        again();
+      }
+    };
     const stop = live.listen(() => {
-      if (timer) return;
-      timer = window.setTimeout(
-        () => {
-          [timer, last] = [0, Date.now()];
-          again();
-        },
-        Math.max(last + Math.max(PAUSE, EASE * took.current) - Date.now(), 0),
-      );
+      timer ||= window.setTimeout(tick, Math.max(last + Math.max(PAUSE, EASE * took.current) - Date.now(), 0));
     });
     return () => {
       stop();
@@ -72,17 +78,18 @@ export function useAnswer<T, V>(document: TypedDocumentString<T, V>, variables: 
     };
   }, [live, again]);
 
-  return { ...state, again };
+  return state.of === key ? { data: state.data, problem: state.problem, again } : { data: null, problem: null, again };
 }
 
-/** The instant, told anew every so many milliseconds. */
+/** The instant by the server's clock, told anew every so many milliseconds. */
 export function useNow(every: number): number {
+  const { skew } = useServer();
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
     const timer = setInterval(() => setNow(Date.now()), every);
     return () => clearInterval(timer);
   }, [every]);
-  return now;
+  return now + skew;
 }
 
 /** What the browser calls the page. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { macOf } from "../src/mac";
 import { monthLater, monthOf, offsetOf } from "../src/month";
 import { placeOf } from "../src/paging";
 import { addressOf } from "../src/use";
@@ -19,6 +20,11 @@ describe("the address", () => {
     expect(placeOf({ after: "x" })).toEqual({ first: 50, after: "x" });
     expect(placeOf({ before: "y" })).toEqual({ last: 50, before: "y" });
   });
+});
+
+test("a MAC address in any notation is the one that the server answers, and nothing else is one", () => {
+  for (const text of ["02:00:5e:05:ff:05", "02-00-5E-05-FF-05", "0200.5e05.ff05", "02005e05ff05"]) expect(macOf(text)).toBe("02:00:5E:05:FF:05");
+  for (const text of ["phone", "02:00:5e", "02005e05ff0g", ""]) expect(macOf(text)).toBeNull();
 });
 
 describe("the timeline's span in the address", () => {

@@ -40,6 +40,10 @@ describe("time online", () => {
     expect(online(bars({ from: -5, until: 2 }, { from: 18, state: "CONNECTED" }), view, NOW)).toBe(4 * HOUR);
   });
 
+  test("leaves out what lies beside the view", () => {
+    expect(online(bars({ from: -9, until: -8 }, { from: 2, until: 3 }, { from: 30, until: 40 }), view, START + 99 * HOUR)).toBe(HOUR);
+  });
+
   test("counts once where sessions overlap, and nothing where an end was not seen", () => {
     const some = bars({ from: 1, until: 5 }, { from: 2, until: 3 }, { from: 4, until: 6 }, { from: 8, state: "MISSING_DISCONNECTION" });
     expect(online(some, view, NOW)).toBe(5 * HOUR);

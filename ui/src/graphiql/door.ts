@@ -1,13 +1,9 @@
 // How GraphiQL asks the server: queries by HTTP, subscriptions by WebSocket, both with the token that is signed in.
 import { createGraphiQLFetcher, type Fetcher } from "@graphiql/toolkit";
 import { createClient } from "graphql-ws";
+import { keepToken, token } from "../token";
 
-const KEPT = "netsessions.token"; // for this tab, where the other pages keep it, too
-
-/** The token that was signed in with, or nothing. */
-export const token = () => sessionStorage.getItem(KEPT) ?? "";
-
-const headers = (token: string) => ({ Authorization: `Bearer ${token}` });
+const headers = (token: string | null) => ({ Authorization: `Bearer ${token ?? ""}` });
 
 /** Whether the server takes a token; if so, it is kept. Throws where the server does not answer. */
 export async function signIn(token: string): Promise<boolean> {
@@ -18,7 +14,7 @@ export async function signIn(token: string): Promise<boolean> {
   });
   if (answer.status === 401) return false;
   if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
-  sessionStorage.setItem(KEPT, token);
+  keepToken(token);
   return true;
 }
 

@@ -8,7 +8,8 @@ import "@graphiql/react/style.css";
 import "graphiql/graphiql.css";
 import "./style.css";
 import "graphiql/setup-workers/vite";
-import { door, signIn, token } from "./door";
+import { token } from "../token";
+import { door, signIn } from "./door";
 
 const QUERY = `# The last ten sessions.
 {

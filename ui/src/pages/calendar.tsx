@@ -3,6 +3,7 @@
 import { useMemo } from "preact/hooks";
 import { DaysDocument, DeviceDocument, type DaysQuery } from "../operations";
 import { Answered, DeviceLink } from "../parts";
+import { macOf } from "../mac";
 import { addressOf, useAnswer, useNow, useQuery, useServer, useTitle } from "../use";
 import { viewIn } from "../view";
 import { counted, hours } from "../words";
@@ -17,7 +18,7 @@ export function Calendar() {
   const [query] = useQuery();
   const now = useNow(MINUTE);
   const month = monthOf(query.month, now, zone);
-  const mac = query.mac || null;
+  const mac = query.mac ? (macOf(query.mac) ?? query.mac) : null;
   const answer = useAnswer(DaysDocument, {
     start: isoDay({ ...month, day: 1 }),
     end: isoDay(lastDay(month)),
@@ -28,7 +29,7 @@ export function Calendar() {
   const to = (by: number) => addressOf("/calendar", query, { month: isoDay({ ...monthLater(month, by), day: 1 }).slice(0, 7) });
 
   return (
-    <main class="page">
+    <main class="page" tabIndex={-1}>
       <div class="tools">
         <h1>{title}</h1>
         <nav class="spans" aria-label="Months">

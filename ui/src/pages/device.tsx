@@ -21,7 +21,7 @@ export function Device() {
 function OneDevice({ mac }: { mac: string }) {
   const answer = useAnswer(DeviceDocument, { mac });
   return (
-    <main class="page">
+    <main class="page" tabIndex={-1}>
       <Answered of={answer}>
         {({ device }) =>
           device ? (
@@ -69,13 +69,19 @@ function Known({ device, again }: { device: KnownFragment; again: () => void }) 
 }
 
 function Names({ device, done, cancel }: { device: KnownFragment; done: () => void; cancel: () => void }) {
-  const [name, setName] = useState(device.name ?? "");
-  const [owner, setOwner] = useState(device.owner ?? "");
+  // What is sent is what was changed here: the other may be somebody else's change meanwhile.
+  const [before] = useState({ name: device.name ?? "", owner: device.owner ?? "" });
+  const [name, setName] = useState(before.name);
+  const [owner, setOwner] = useState(before.owner);
   const [problem, setProblem] = useState("");
   const save = async (event: Event) => {
     event.preventDefault();
     try {
-      await ask(NameDeviceDocument, { mac: device.mac, name: name.trim() || null, owner: owner.trim() || null });
+      await ask(NameDeviceDocument, {
+        mac: device.mac,
+        ...(name !== before.name && { name: name.trim() || null }),
+        ...(owner !== before.owner && { owner: owner.trim() || null }),
+      });
       done();
     } catch (cause) {
       if (!(cause instanceof Problem)) throw cause;

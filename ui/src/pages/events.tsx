@@ -45,7 +45,7 @@ export function Events() {
   const periods = PERIODS.includes(period) ? PERIODS : [...PERIODS, period];
 
   return (
-    <main class="page">
+    <main class="page" tabIndex={-1}>
       <h1 class="sr-only">Events</h1>
       <nav class="kinds" aria-label="Kinds of events">
         {KINDS.map(([known, key, title]) => (

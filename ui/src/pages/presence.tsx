@@ -4,6 +4,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks"
 import { useLocation } from "preact-iso";
 import { ask, type Change, Problem } from "../api";
 import { BarsDocument, DevicesDocument, type SessionState } from "../operations";
+import { macOf } from "../mac";
 import { deviceAddress, Failed, Loading, Search } from "../parts";
 import { type Bar, barOf, type Order, ORDERS, overlaps, rowsOf } from "../timeline/rows";
 import { panned, span, type View, zoomed } from "../timeline/scale";
@@ -28,7 +29,7 @@ export function Presence() {
   const order = ORDERS.find((known) => known === query.order) ?? "name";
 
   const search = query.search ?? "";
-  const found = useAnswer(DevicesDocument, { search: search || null, orderBy: order === "seen" ? "LAST_SEEN" : "NAME" });
+  const found = useAnswer(DevicesDocument, { search: (macOf(search) ?? search) || null, orderBy: order === "seen" ? "LAST_SEEN" : "NAME" });
   const devices = found.data?.devices.nodes;
   const macs = useMemo(
     () => (search && devices && devices.length <= MOST_NAMED ? devices.map(({ mac }) => mac) : null),
@@ -50,7 +51,7 @@ export function Presence() {
   const centre = (view.from + view.to) / 2;
 
   return (
-    <main class="presence">
+    <main class="presence" tabIndex={-1}>
       <h1 class="sr-only">Presence</h1>
       <div class="tools">
         <Search label="Search devices" hint="Name, owner or MAC" value={search} onSearch={seek} />
@@ -101,6 +102,9 @@ export function Presence() {
 
 type Loaded = { view: View; key: string; bars: Map<string, Bar>; complete: boolean };
 
+const covers = (outer: View, inner: View): boolean => outer.from <= inner.from && inner.to <= outer.to;
+const around = (view: View): View => ({ from: view.from - span(view), to: view.to + span(view) });
+
 /**
  * The sessions around the view. More than the view is loaded, so that the next move finds something to draw, unless that is
  * more than can be. `complete` is false where there are more in the view than are drawn.
@@ -112,26 +116,33 @@ function useBars(view: View, states: SessionState[], macs: string[] | null) {
   const [turn, setTurn] = useState(0);
   const again = useCallback(() => setTurn((n) => n + 1), []);
   const key = JSON.stringify([states, macs, turn]);
-  const enough = loaded?.key === key && loaded.view.from <= view.from && view.to <= loaded.view.to
+
+  // Asked once for as long as the answer will do: the view moves with the clock, and a slow answer is to arrive.
+  const asked = useRef({ key: "", view, open: false });
+  const has = loaded?.key === key && covers(loaded.view, view)
     && (loaded.complete || Math.abs(span(loaded.view) / span(view) - 1) < 0.01);
+  const coming = asked.current.open && asked.current.key === key && covers(around(asked.current.view), view);
+  if (!has && !coming) asked.current = { key, view, open: true };
+  const question = asked.current;
 
   useEffect(() => {
-    if (enough) return;
+    if (!question.open) return;
     const abort = new AbortController();
     let retry = 0;
     // What changes after the server has read, and before its answer is here, comes on top of it.
     const since: Change[] = [];
     const stop = live.listen((change) => change && since.push(change));
-    load(view, { states, macs }, abort.signal).then(
+    load(question.view, { states, macs }, abort.signal).then(
       (fresh) => {
         stop();
+        question.open = false;
         setLoaded(since.reduce<Loaded>((all, change) => changed(all, change, { states, macs }), { ...fresh, key }));
         setProblem(null);
       },
       (cause: unknown) => {
         if (abort.signal.aborted || !(cause instanceof Problem)) return;
         if (cause.kind === "token") return signOut(cause.message);
-        if (cause.kind === "offline") retry = window.setTimeout(again, 5_000);
+        if (cause.kind === "away") retry = window.setTimeout(again, 5_000);
         setProblem(cause);
       },
     );
@@ -140,7 +151,7 @@ function useBars(view: View, states: SessionState[], macs: string[] | null) {
       abort.abort();
       clearTimeout(retry);
     };
-  }, [enough, key, view.from, view.to]);
+  }, [question]);
 
   // What changes is put in its place; what is not known is asked for.
   const wanted = useRef({ states, macs });
@@ -157,8 +168,7 @@ function useBars(view: View, states: SessionState[], macs: string[] | null) {
 type Wanted = { states: SessionState[]; macs: string[] | null };
 
 async function load(view: View, { states, macs }: Wanted, signal: AbortSignal): Promise<Omit<Loaded, "key">> {
-  const around = { from: view.from - span(view), to: view.to + span(view) };
-  for (const part of [around, view]) {
+  for (const part of [around(view), view]) {
     const overlaps = { from: new Date(part.from).toISOString(), to: new Date(part.to).toISOString() };
     const filter = { overlaps, ...(states.length && { states }), ...(macs && { macs }) };
     const { nodes, pageInfo } = (await ask(BarsDocument, { filter }, { signal })).sessions;

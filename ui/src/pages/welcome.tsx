@@ -14,7 +14,7 @@ export function Welcome({ again }: { again: () => void }) {
   }, [again]);
   const body = `{"mac": "AA:BB:CC:DD:EE:FF", "ip": "192.168.1.10", "start_time": "2025-08-01T10:00:00", "end_time": "2025-08-01T12:00:00"}`;
   return (
-    <main class="page welcome">
+    <main class="page welcome" tabIndex={-1}>
       <h1>No session yet</h1>
       <p>This page changes by itself as soon as there is one.</p>
       <h2>Record one</h2>

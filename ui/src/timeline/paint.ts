@@ -104,6 +104,7 @@ function paintRow(
     if (left > width) break;
     // What would lie on the same pixels in the same colour is drawn once: a year of short sessions costs no more than a week.
     if (right < 0 || (right <= until && colours[bar.state] === colour)) continue;
+    if (colour !== colours[bar.state]) until = -Infinity;
     colour = context.fillStyle = colours[bar.state];
     if (bar.state === "MISSING_DISCONNECTION") wedge(context, left, y, WEDGE);
     else if (bar.state === "MISSING_CONNECTION") wedge(context, right, y, -WEDGE);

@@ -26,8 +26,9 @@ export function online(bars: Bar[], view: View, now: number): number {
   let until = view.from;
   for (const { start, end } of bars) {
     const last = Math.min(end, now, view.to);
-    if (last > until) {
-      sum += last - Math.max(start, until);
+    const first = Math.max(start, until);
+    if (last > first) {
+      sum += last - first;
       until = last;
     }
   }

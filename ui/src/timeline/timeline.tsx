@@ -5,7 +5,7 @@ import { deviceAddress, Online, State } from "../parts";
 import { counted, duration, STATES, told } from "../words";
 import type { Zone } from "../zone";
 import { AXIS, coloursOf, paint, ROW, shown } from "./paint";
-import { type Bar, hit, type Row } from "./rows";
+import { type Bar, hit, overlaps, type Row } from "./rows";
 import { panned, span, toInstant, toX, type View, zoomed } from "./scale";
 
 const REACH = 4; // pixels beside a session that still hit it
@@ -23,7 +23,7 @@ type Props = {
   onOpen: (mac: string) => void;
 };
 
-type Pointed = { bar: Bar; x: number; y: number };
+type Pointed = { id: string; mac: string; x: number; y: number };
 
 export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
@@ -31,10 +31,12 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
   const [size, setSize] = useState({ width: 0, height: 0 });
   const [top, setTop] = useState(0);
   const [pointed, setPointed] = useState<Pointed | null>(null);
-  const [focus, setFocus] = useState(0);
+  const [focus, setFocus] = useState("");
   const [chosenId, setChosen] = useState<string | null>(null);
-  const at = Math.min(focus, rows.length - 1);
+  // By their names, as rows move and sessions change while somebody looks at them.
+  const at = Math.max(rows.findIndex(({ device }) => device.mac === focus), 0);
   const chosen = rows[at]?.bars.find(({ id }) => id === chosenId) ?? null;
+  const under = pointed && (rows.find(({ device }) => device.mac === pointed.mac)?.bars.find(({ id }) => id === pointed.id) ?? null);
   // What is drawn next: moved at every event of the pointer, without a turn through the page.
   const state = useRef({ view, top: 0, frame: 0, still: 0 });
 
@@ -47,9 +49,9 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
     if (element.width !== width || element.height !== height) [element.width, element.height] = [width, height];
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const { view, top } = state.current;
-    paint(context, coloursOf(element), { ...size, top, view, rows, zone, now, chosen: pointed?.bar ?? chosen });
+    paint(context, coloursOf(element), { ...size, top, view, rows, zone, now, chosen: under ?? chosen });
     element.dataset.drawn = String(rows.reduce((sum, row) => sum + row.bars.length, 0));
-  }, [size, rows, zone, now, pointed, chosen]);
+  }, [size, rows, zone, now, under, chosen]);
   const latest = useRef(draw);
   latest.current = draw;
 
@@ -115,6 +117,7 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
     };
 
     const down = (event: PointerEvent) => {
+      if (event.button !== 0) return;
       element.setPointerCapture(event.pointerId);
       pointers.set(event.pointerId, event.offsetX);
       if (pointers.size === 1) moved = 0;
@@ -139,7 +142,7 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
       const found = barAt(event);
       if (!found) return;
       // A finger cannot hover: its first tap tells, its second opens.
-      if (event.pointerType === "mouse" || pointedNow.current?.bar === found.bar) onOpen(found.bar.mac);
+      if (event.pointerType === "mouse" || pointedNow.current?.id === found.id) onOpen(found.mac);
       else setPointed(found);
     };
 
@@ -151,7 +154,7 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
       if (!row || event.offsetY < AXIS) return null;
       const perPixel = span(view) / element.clientWidth;
       const bar = hit(row.bars, toInstant(view, element.clientWidth, event.offsetX), REACH * perPixel);
-      return bar && { bar, x: event.offsetX, y: event.offsetY };
+      return bar && { id: bar.id, mac: bar.mac, x: event.offsetX, y: event.offsetY };
     };
 
     const listeners: [string, (event: any) => void][] = [
@@ -170,12 +173,13 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
   const scrolled = () => {
     state.current.top = scroller.current!.scrollTop;
     setTop(state.current.top);
+    setPointed(null);
     soon();
   };
 
   const focusRow = (n: number) => {
     const next = Math.min(Math.max(n, 0), rows.length - 1);
-    setFocus(next);
+    setFocus(rows[next]!.device.mac);
     setChosen(null);
     const element = scroller.current!;
     const [above, below] = [next * ROW, (next + 1) * ROW + AXIS - element.clientHeight];
@@ -220,15 +224,17 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
   const [first, last] = shown({ top, height: size.height, rows });
   const listed = [...rows.keys()].slice(first, last);
   // The row that has the focus stays in the list, also when it is scrolled away.
-  if (at >= 0 && !(first <= at && at < last)) listed.push(at);
+  if (!(first <= at && at < last)) listed.push(at);
   const chosenX = chosen && Math.min(Math.max(toX(state.current.view, size.width, chosen.start), 0), size.width);
-  const tip = pointed ?? (chosen && { bar: chosen, x: chosenX!, y: AXIS + (at + 0.5) * ROW - top });
+  const tip = under
+    ? { bar: under, x: pointed!.x, y: pointed!.y }
+    : chosen && { bar: chosen, x: chosenX!, y: AXIS + (at + 0.5) * ROW - top };
 
   return (
     <div class="timeline" ref={scroller} onScroll={scrolled}>
       <div class="sheet">
         <div class="corner">{counted(rows.length, "device")}</div>
-        <canvas ref={canvas} aria-hidden="true" style={{ height: `${size.height}px`, cursor: pointed ? "pointer" : "" }} />
+        <canvas ref={canvas} aria-hidden="true" style={{ height: `${size.height}px`, cursor: under ? "pointer" : "" }} />
         {tip && <Tip {...tip} width={size.width} height={size.height} zone={zone} now={now} name={nameOf(rows, tip.bar.mac)} />}
       </div>
       <ul class="names" aria-label="Devices and their sessions" aria-describedby="keys" style={{ height: `${rows.length * ROW}px` }} onKeyDown={pressed}>
@@ -240,13 +246,13 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
                 href={deviceAddress(device.mac)}
                 data-row={n}
                 tabIndex={n === at ? 0 : -1}
-                onFocus={() => setFocus(n)}
+                onFocus={() => setFocus(device.mac)}
                 onBlur={() => setChosen(null)}
                 title={device.name === null ? device.mac : `${device.name}, ${device.mac}`}
               >
                 <Online is={device.isConnected} />
                 <span class={device.name === null ? "name mac" : "name"}>{device.name ?? device.mac}</span>
-                <span class="sr-only">, {counted(bars.length, "session")}, online for</span>
+                <span class="sr-only">, {counted(bars.filter((bar) => overlaps(bar, view)).length, "session")}, online for</span>
                 <span class="much">{online ? duration(online / 1000) : "–"}</span>
               </a>
             </li>
@@ -255,7 +261,7 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
       </ul>
       <p id="keys">↑ ↓ from device to device, ← → through its sessions, + − zoom, Enter opens the device.</p>
       <p class="sr-only" aria-live="polite">
-        {chosen && [STATES[chosen.state], ...told(chosen, zone, now).map(([label, value]) => `${label}: ${value}`)].join(", ")}
+        {chosen && [nameOf(rows, chosen.mac), STATES[chosen.state], ...told(chosen, zone, now).map(([label, value]) => `${label}: ${value}`)].join(", ")}
       </p>
     </div>
   );
@@ -265,7 +271,7 @@ const middle = (view: View): number => (view.from + view.to) / 2;
 
 const nameOf = (rows: Row[], mac: string): string => rows.find((row) => row.device.mac === mac)?.device.name ?? mac;
 
-type TipProps = Pointed & { width: number; height: number; zone: Zone; now: number; name: string };
+type TipProps = { bar: Bar; x: number; y: number; width: number; height: number; zone: Zone; now: number; name: string };
 
 /** What a session's tooltip says, on the side where there is room. */
 function Tip({ bar, x, y, width, height, zone, now, name }: TipProps) {
