@@ -202,7 +202,9 @@ def test_without_room_writes_are_507_and_reads_go_on(tmp_path: Path, disk: Any) 
     load = Load(Random(1).randbytes(1500).hex())  # which no database can make shorter
     with disk(tmp_path) as (server, make_room):
         with load.on(server):
-            wait_until(lambda: {info.partition("-")[0] for info in load.refused} == {"rest", "graphql", "keyed"}, 60)
+            wait_until(
+                lambda: {info.partition("-")[0] for info in list(load.refused)} == {"rest", "graphql", "keyed"}, 60
+            )
             read = load.read[200]
             wait_until(lambda: load.read[200] > read + 10)
         assert httpx.get(f"{server.url}/health").status_code == 200

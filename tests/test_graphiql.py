@@ -91,8 +91,10 @@ def test_graphiql_documents_the_schema(graphiql: Page) -> None:
 
 def test_graphiql_shows_what_a_subscription_tells(graphiql: Page, server: Server) -> None:
     """Over WebSocket, with the token of the tab."""
+    write(graphiql, "subscription Watching { sessionChanges { kind mac } }")
+    # Its tab has the operation's name as soon as it knows which one there is; before, it would be sent as a query.
+    expect(graphiql.get_by_role("tab")).to_contain_text("Watching")
     with graphiql.expect_websocket() as opening:
-        write(graphiql, "subscription { sessionChanges { kind mac } }")
         execute(graphiql)
     # The server takes up a subscription before it answers what comes after it.
     socket = opening.value
