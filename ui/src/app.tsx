@@ -13,7 +13,7 @@ import { SignIn } from "./pages/sign-in";
 import { Welcome } from "./pages/welcome";
 import { Failed, Loading } from "./parts";
 import { forgetToken, token } from "./token";
-import { ServerContext, type Server, useAnswer } from "./use";
+import { RETRY, ServerContext, type Server, useAnswer } from "./use";
 import { Zone } from "./zone";
 
 // The addresses that are pages of ours; /graphiql and /docs are not.
@@ -55,7 +55,7 @@ function Known({ signOut }: { signOut: Server["signOut"] }) {
         if (abort.signal.aborted || !(cause instanceof Problem)) return;
         if (cause.kind === "token") return signOut(cause.message);
         setProblem(cause);
-        if (cause.kind === "away") retry = window.setTimeout(() => setTurn((n) => n + 1), 5_000);
+        if (cause.kind === "away") retry = window.setTimeout(() => setTurn((n) => n + 1), RETRY);
       },
     );
     return () => {

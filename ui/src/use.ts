@@ -17,13 +17,13 @@ export type Answer<T> = { data: T | null; problem: Problem | null; again: () => 
 
 const PAUSE = 2_000; // milliseconds at least between two askings because of changes
 const EASE = 20; // times as long as an answer took is waited, so that a busy network's pages do not load its server
-const RETRY = 5_000; // milliseconds until a server that did not answer is asked again
+export const RETRY = 5_000; // milliseconds until a server that did not answer is asked again
 
 /**
  * The answer to a question, asked again when it changes, when `again` is called, when the server was away, and, not too often,
- * when sessions change. What is there stays until the same question is answered again. Without variables nothing is asked.
+ * when sessions change. What is there stays until the same question is answered again.
  */
-export function useAnswer<T, V>(document: TypedDocumentString<T, V>, variables: V | null): Answer<T> {
+export function useAnswer<T, V>(document: TypedDocumentString<T, V>, variables: V): Answer<T> {
   const { live, signOut } = useServer();
   const key = JSON.stringify(variables);
   const [state, setState] = useState<{ of: string; data: T | null; problem: Problem | null }>({ of: "", data: null, problem: null });
@@ -33,7 +33,6 @@ export function useAnswer<T, V>(document: TypedDocumentString<T, V>, variables: 
   const took = useRef(0);
 
   useEffect(() => {
-    if (variables === null) return;
     const abort = new AbortController();
     const asked = Date.now();
     let retry = 0;

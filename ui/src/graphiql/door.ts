@@ -1,19 +1,20 @@
 // How GraphiQL asks the server: queries by HTTP, subscriptions by WebSocket, both with the token that is signed in.
 import { createGraphiQLFetcher, type Fetcher } from "@graphiql/toolkit";
 import { createClient } from "graphql-ws";
+import { ask, Problem } from "../api";
+import { ServerDocument } from "../operations";
 import { keepToken, token } from "../token";
 
 const headers = (token: string | null) => ({ Authorization: `Bearer ${token ?? ""}` });
 
 /** Whether the server takes a token; if so, it is kept. Throws where the server does not answer. */
 export async function signIn(token: string): Promise<boolean> {
-  const answer = await fetch("/graphql", {
-    method: "POST",
-    headers: { "Content-Type": "application/json", ...headers(token) },
-    body: '{"query": "{ __typename }"}',
-  });
-  if (answer.status === 401) return false;
-  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+  try {
+    await ask(ServerDocument, {}, { token });
+  } catch (cause) {
+    if (cause instanceof Problem && cause.kind === "token") return false;
+    throw cause;
+  }
   keepToken(token);
   return true;
 }

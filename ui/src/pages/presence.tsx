@@ -9,7 +9,7 @@ import { deviceAddress, Failed, Loading, Search } from "../parts";
 import { type Bar, barOf, type Order, ORDERS, overlaps, rowsOf } from "../timeline/rows";
 import { panned, span, type View, zoomed } from "../timeline/scale";
 import { Timeline } from "../timeline/timeline";
-import { useAnswer, useNow, useQuery, useServer, useTitle } from "../use";
+import { RETRY, useAnswer, useNow, useQuery, useServer, useTitle } from "../use";
 import { STATES } from "../words";
 import { DAY, HOUR } from "../zone";
 import { viewIn, viewOf } from "../view";
@@ -142,7 +142,7 @@ function useBars(view: View, states: SessionState[], macs: string[] | null) {
       (cause: unknown) => {
         if (abort.signal.aborted || !(cause instanceof Problem)) return;
         if (cause.kind === "token") return signOut(cause.message);
-        if (cause.kind === "away") retry = window.setTimeout(again, 5_000);
+        if (cause.kind === "away") retry = window.setTimeout(again, RETRY);
         setProblem(cause);
       },
     );
