@@ -1,8 +1,7 @@
 """One thing after the other, told to all who follow, each at its own pace."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 HELD = 10_000  # things that a follower may be behind
@@ -20,44 +19,65 @@ class TooSlowError(Exception):
         )
 
 
+class _Place(Generic[T]):
+    """A place between what was told and what is to come. It holds what comes after it, and nothing before."""
+
+    __slots__ = ("next", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number  # of things that were told before it
+        self.next: tuple[T, _Place[T]] | None = None
+
+
 class Broadcast(Generic[T]):
-    """Holds the latest for those who are behind. Whoever tells waits for nobody."""
+    """Tells all who follow, and waits for nobody. What all of them were told is not held any more."""
 
     def __init__(self) -> None:
-        self._held: deque[T] = deque(maxlen=HELD)
-        self._more = asyncio.Event()
-        self._over = False
-        self.passed = 0  # how many were told; the place of whoever begins now
+        self.now: _Place[T] = _Place(0)
+        self.more = asyncio.Event()
+        self.over = False
 
     def tell(self, things: Iterable[T]) -> None:
         """Tells all followers."""
         for thing in things:
-            self._held.append(thing)
-            self.passed += 1
+            later: _Place[T] = _Place(self.now.number + 1)
+            self.now.next = thing, later
+            self.now = later
         self._wake()
 
     def end(self) -> None:
         """There is nothing more to come."""
-        self._over = True
+        self.over = True
         self._wake()
 
     def _wake(self) -> None:
-        more, self._more = self._more, asyncio.Event()
+        more, self.more = self.more, asyncio.Event()
         more.set()
 
-    async def follow(self, place: int) -> AsyncGenerator[T, None]:
-        """What was told from a place on, until it ends; raises TooSlowError."""
-        while True:
-            more = self._more
-            while place < self.passed:
-                behind = self.passed - place
-                if behind > len(self._held):
-                    raise TooSlowError
-                place += 1
-                yield self._held[-behind]
-                if not place % TURN:
-                    # Nothing on the way to a quick client waits: others have their turn here.
-                    await asyncio.sleep(0)
-            if self._over:
-                return
-            await more.wait()
+    def follow(self) -> "Following[T]":
+        """What is told from now on, until it ends."""
+        return Following(self)
+
+
+class Following(Generic[T]):
+    """One who follows, at a place that moves. Raises TooSlowError."""
+
+    def __init__(self, broadcast: Broadcast[T]) -> None:
+        self._broadcast = broadcast
+        self._place = broadcast.now
+
+    def __aiter__(self) -> "Following[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        if not self._place.number % TURN:
+            # Nothing on the way to a quick client waits: others have their turn here.
+            await asyncio.sleep(0)
+        while self._place.next is None:
+            if self._broadcast.over:
+                raise StopAsyncIteration
+            await self._broadcast.more.wait()
+        if self._broadcast.now.number - self._place.number > HELD:
+            raise TooSlowError
+        thing, self._place = self._place.next
+        return thing

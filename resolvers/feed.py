@@ -96,7 +96,7 @@ class _Reading:
 
     async def told(self, seq: int | None) -> AsyncGenerator[ChangeRow, None]:
         """What was told after a change, or is told from now on; until this is closed. Who falls behind reads the journal."""
-        place, upto = self.changes.passed, self.last
+        following, upto = self.changes.follow(), self.last
         seq = upto if seq is None else seq
         while True:
             while seq < upto:
@@ -105,13 +105,12 @@ class _Reading:
                     yield change
                 seq = found[-1].seq if len(found) == CHUNK else upto
             try:
-                async with aclosing(self.changes.follow(place)) as following:
-                    async for change in following:
-                        seq = change.seq
-                        yield change
+                async for change in following:
+                    seq = change.seq
+                    yield change
                 break
             except TooSlowError:
-                place, upto = self.changes.passed, self.last
+                following, upto = self.changes.follow(), self.last
         if not self.closed:
             raise StoreUnavailableError("the journal cannot be read any more")
 

@@ -71,6 +71,15 @@ class CompiledExecutor(Executor[Any]):
         # Strawberry hands these to every executor of one's own; they are for the schema's extensions.
         super().__init__(*arguments, **how)
 
+    def build_per_event_executor(self, payload: Any) -> "CompiledExecutor":
+        """Executes a subscription for one event, with a cache of its own.
+
+        graphql-core would put what it finds of each event's fields into one that is kept as long as the subscription.
+        """
+        executor = cast("CompiledExecutor", super().build_per_event_executor(payload))
+        executor._relevant_sub_fields = {}
+        return executor
+
     def complete_awaitable_value(  # type: ignore[override]  # not a coroutine function, but it answers a coroutine
         self,
         return_type: Any,

@@ -20,7 +20,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Subscr
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from resolvers.broadcast import Broadcast, TooSlowError
+from resolvers.broadcast import Broadcast, Following, TooSlowError
 from schema.documents import KNOWN, LONGEST
 from schema.errors import formatted
 from schema.types import Request
@@ -83,7 +83,7 @@ class Streams(Schema):
             shared = self._shared[key] = _Shared(_shown(results), lambda: self._forget(key))
         else:
             await results.aclose()
-        return shared.follow(shared.results.passed)
+        return shared.follow(shared.results.follow())
 
     def _forget(self, key: bytes) -> None:
         if (shared := self._shared.get(key)) is not None and shared.over:
@@ -128,13 +128,12 @@ class _Shared:
             self._forget()
             self.results.end()
 
-    async def follow(self, place: int) -> AsyncGenerator[Any, None]:
-        """The results from a place on."""
+    async def follow(self, results: Following[Any]) -> AsyncGenerator[Any, None]:
+        """The results, for one who follows them."""
         self._followers += 1
         try:
-            async with aclosing(self.results.follow(place)) as results:
-                async for result in results:
-                    yield result
+            async for result in results:
+                yield result
         except TooSlowError as problem:
             yield ExecutionResult(data=None, errors=[_ShownError(GraphQLError(str(problem), original_error=problem))])
         finally:

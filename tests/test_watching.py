@@ -1,6 +1,7 @@
 """Watching: subscriptions over WebSocket and as events, from every door and process, lost by nobody."""
 
 import asyncio
+import gc
 import json
 import signal
 import time
@@ -9,10 +10,13 @@ from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 import websockets.sync.client
+from graphql.execution.collect_fields import CollectedFields
 from starlette.requests import ClientDisconnect
+from strawberry.types import ExecutionResult
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from netsessions.patience import SECONDS, TOO_SLOW, Patience
@@ -24,6 +28,8 @@ from resolvers.errors import InvalidInputError
 from resolvers.feed import cursor_of
 from resolvers.forgetting import Forgetting
 from resolvers.inputs import NewSession, StartReport, read
+from schema.build import build
+from schema.types import Request
 from storage.errors import StoreUnavailableError
 from storage.journal import ChangeRow
 from storage.tables import DAY, HOUR
@@ -201,23 +207,72 @@ def test_creations_are_forgotten_and_changes_are_kept(context: Context, url: str
 
 
 def test_a_follower_that_is_too_far_behind_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever tells waits for nobody, and holds only so much."""
+    """Whoever tells waits for nobody."""
     monkeypatch.setattr("resolvers.broadcast.HELD", 3)
 
     async def follow() -> list[int]:
         broadcast: Broadcast[int] = Broadcast()
-        found: list[int] = []
-        async with aclosing(broadcast.follow(0)) as following:
-            broadcast.tell([1, 2, 3])
-            found.append(await anext(following))
-            broadcast.tell([4])
-            found += [await anext(following) for _ in range(3)]
-            broadcast.tell([5, 6, 7, 8])
-            with pytest.raises(TooSlowError):
-                await anext(following)
+        following = broadcast.follow()
+        broadcast.tell([1, 2, 3])
+        found = [await anext(following)]
+        broadcast.tell([4])
+        found += [await anext(following) for _ in range(3)]
+        broadcast.tell([5, 6, 7, 8])
+        with pytest.raises(TooSlowError):
+            await anext(following)
         return found
 
     assert run(follow()) == [1, 2, 3, 4]
+
+
+class Told:
+    """Something that can be seen to be held no more."""
+
+
+def test_what_every_follower_was_told_is_held_no_more() -> None:
+    """Or a server that is watched for weeks would hold what it told all that time."""
+
+    async def follow() -> list[int]:
+        broadcast: Broadcast[Told] = Broadcast()
+        quick, slow = broadcast.follow(), broadcast.follow()
+        held: WeakSet[Told] = WeakSet()
+        for _ in range(200_000):
+            held.add(told := Told())
+            broadcast.tell([told])
+            await anext(quick)
+        del told
+        counts = [len(held)]
+        with pytest.raises(TooSlowError):
+            await anext(slow)
+        del slow
+        return [*counts, len(held)]
+
+    assert run(follow()) == [200_000, 0]
+
+
+def test_a_subscription_holds_as_much_after_many_changes_as_after_a_few(context: Context) -> None:
+    """What is made of a change to tell it is gone once it was told."""
+    new = read(NewSession, STAY, context.clock)
+
+    async def held_after(changes: int, results: AsyncGenerator[Any, None]) -> int:
+        for _ in range(changes):
+            await sessions.create_one(context, new)
+            assert (await anext(results)).data
+        gc.collect()
+        return sum(isinstance(each, CollectedFields | ChangeRow | ExecutionResult) for each in gc.get_objects())
+
+    async def watched() -> tuple[int, int]:
+        query = "subscription { sessionChanges { kind session { mac device { name } } } }"
+        stream: Any = await build().stream(query, context_value=Request(context))
+        async with aclosing(stream) as results:
+            first = asyncio.ensure_future(anext(results))
+            await asyncio.sleep(0.3)
+            await sessions.create_one(context, new)
+            assert (await first).data
+            return await held_after(20, results), await held_after(100, results)
+
+    few, many = run(watched())
+    assert many <= few
 
 
 @pytest.fixture(scope="module")
