@@ -51,7 +51,7 @@ class _Fast(_Quiet, KnownQueries):
 def build(limits: Limits = DEFAULT, *, fast: bool = True) -> strawberry.Schema:
     """The public schema. A fresh one each time: its caches belong to one server. Without `fast`, as its types say alone."""
     documents = Documents(limits)
-    schema = (partial(_Fast, limits=limits) if fast else _Ordinary)(
+    schema = (partial(_Fast, documents=documents) if fast else _Ordinary)(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,

@@ -9,15 +9,16 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import Any, cast
 
-from graphql import DocumentNode, GraphQLError, get_operation_ast, parse
+from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, get_operation_ast, parse
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 from strawberry.types.graphql import OperationType
 
 from resolvers.limits import Limits
-from schema.limits import Cost, measured, too_complex
+from schema.limits import Cost, Variables, measured, too_complex
 from storage.deadline import deadline
 
 KNOWN, LONGEST = 256, 20_000  # queries of which something is kept, and the characters that one of them may have
@@ -26,25 +27,28 @@ PAUSE, SHORTEST = 4, 0.005  # after a refusal: times what it took, and seconds
 PER_TOKEN = 20  # characters; text in quotes, blanks and comments are read, too, though they are few tokens or none
 
 
-Kept = TypeVar("Kept")
+@dataclass
+class Document:
+    """What is known of a text."""
 
+    parsed: DocumentNode
+    errors: list[GraphQLError] | None = None  # until it is validated
+    costs: dict[str | None, Cost | None] = field(default_factory=dict)  # by name of operation
+    straight: dict[str | None, Any] = field(default_factory=dict)  # by name of operation, for `known.py`
 
-class Recent(OrderedDict[str, Kept]):
-    """What is kept of the latest texts that are not too long."""
-
-    def keep(self, text: str, what: Kept) -> None:
-        """Keeps it, and lets go of the oldest where there is too much."""
-        if len(text) > LONGEST:
-            return
-        self[text] = what
-        while len(self) > KNOWN or sum(map(len, self)) > TOGETHER:
-            self.popitem(last=False)
-
-
-class _Document:
-    def __init__(self, parsed: DocumentNode) -> None:
-        self.parsed = parsed
-        self.errors: list[GraphQLError] | None = None  # until it is validated
+    def too_dear(
+        self,
+        operation: OperationDefinitionNode,
+        name: str | None,
+        variables: Variables | None,
+        schema: Any,
+        limits: Limits,
+    ) -> GraphQLError | None:
+        """Why its operation of that name is not carried out with these variables, if it is not."""
+        if name not in self.costs:
+            self.costs[name] = Cost.of(schema, self.parsed, operation, limits)
+        cost = self.costs[name]
+        return cost.refused(variables) if cost else None
 
 
 class Documents:
@@ -52,7 +56,8 @@ class Documents:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.recent: Recent[_Document] = Recent()
+        self.recent: OrderedDict[str, Document] = OrderedDict()  # what is kept; the latest is the last
+        self._characters = 0  # of their texts
         self._turn = asyncio.Lock()
         self._next = 0.0  # by the event loop's clock
 
@@ -74,19 +79,33 @@ class Documents:
             if refused:
                 self._next = loop.time() + max((loop.time() - began) * PAUSE, SHORTEST)
 
-    def of(self, text: str) -> _Document:
-        """The document of a text; raises GraphQLError."""
+    def known(self, text: str) -> Document | None:
+        """What is kept of a text that was read before, if anything is."""
         if found := self.recent.get(text):
             self.recent.move_to_end(text)
+        return found
+
+    def of(self, text: str) -> Document:
+        """The document of a text; raises GraphQLError."""
+        if found := self.known(text):
             return found
         tokens = self.limits.tokens
         if len(text) > tokens * PER_TOKEN:
             raise too_complex(
                 f"The query has {len(text)} characters; at most {tokens * PER_TOKEN} may be. Use variables."
             )
-        found = _Document(parse(text, max_tokens=tokens))
-        self.recent.keep(text, found)
+        found = Document(parse(text, max_tokens=tokens))
+        self._keep(text, found)
         return found
+
+    def _keep(self, text: str, document: Document) -> None:
+        if len(text) > LONGEST:
+            return
+        self.recent[text] = document
+        self._characters += len(text)
+        while len(self.recent) > KNOWN or self._characters > TOGETHER:
+            oldest, _ = self.recent.popitem(last=False)
+            self._characters -= len(oldest)
 
 
 class Judged(SchemaExtension):
@@ -94,7 +113,7 @@ class Judged(SchemaExtension):
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        self._found: _Document | None = None
+        self._found: Document | None = None
 
     async def on_parse(self) -> AsyncIterator[None]:
         context = self.execution_context
@@ -125,8 +144,7 @@ class Judged(SchemaExtension):
         operation = get_operation_ast(found.parsed, context._provided_operation_name)
         if operation is None:
             return [GraphQLError("operationName: is required, as there are several.")]
-        cost = Cost.of(schema, found.parsed, operation, limits)
-        too_dear = cost and cost.refused(context.variables)
+        too_dear = found.too_dear(operation, context._provided_operation_name, context.variables, schema, limits)
         return [too_dear] if too_dear else []
 
     def on_execute(self) -> Iterator[None]:

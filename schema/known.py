@@ -1,7 +1,7 @@
 """The fast path of requests: a query that was asked before skips what was settled then.
 
-1.  `KnownQueries` keeps documents that were parsed, validated and found within all limits; for those only execution is left,
-    and a look at their cost, where it depends on variables.
+1.  `KnownQueries` looks whether `Documents` has the query, and has found it valid; for such only execution is left, and a
+    look at its cost, where that depends on variables.
 2.  Of a known query that is one list of sessions and nothing else, without directives, most of execution is settled too:
     which list, what is selected of it. `Straight` keeps that. Variables and arguments are still coerced by graphql-core,
     and checked by the resolvers.
@@ -9,12 +9,11 @@
 Everything else, and every query the first time, is Strawberry's. `compiled.py` says how to do without.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from graphql import (
-    DocumentNode,
     FieldNode,
     GraphQLError,
     GraphQLField,
@@ -28,15 +27,12 @@ from graphql import (
 from graphql.execution.collect_fields import collect_fields
 from strawberry import Schema
 from strawberry.execution.is_awaitable import optimized_is_awaitable
-from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from resolvers.limits import Limits
 from schema.compiled import CompiledExecutor, Completed, NotPlainError, Shape
-from schema.documents import Recent, begin
+from schema.documents import Documents, begin
 from schema.inputs import Inputs
-from schema.limits import Cost
 from schema.operations import LISTS, spelled
 
 MOST_ERRORS = 50  # in variables; as many as graphql-core tells of by itself
@@ -86,20 +82,12 @@ class Straight:
         return ExecutionResult(data={self.name: found.value}, errors=None) if type(found) is Completed else None
 
 
-@dataclass
-class _Known:
-    document: DocumentNode
-    cost: dict[str | None, Cost | None] = field(default_factory=dict)  # by name of operation
-    straight: dict[str | None, Straight | None] = field(default_factory=dict)  # by name of operation
-
-
 class KnownQueries(Schema):
-    """A schema that remembers the documents which it has found valid."""
+    """A schema that goes by what is known of a document once it was found valid."""
 
-    def __init__(self, *, extensions: list[Any], limits: Limits, **how: Any) -> None:
-        self._known: Recent[_Known] = Recent()
-        self._limits = limits
-        super().__init__(extensions=[*extensions, lambda: _Remember(self._known)], **how)
+    def __init__(self, *, documents: Documents, **how: Any) -> None:
+        super().__init__(**how)
+        self._documents = documents
         self._inputs = Inputs(self)
 
     async def execute(
@@ -114,8 +102,10 @@ class KnownQueries(Schema):
     ) -> ExecutionResult:
         # A subscription is answered more than once: by `stream`.
         allowed_operation_types = set(allowed_operation_types or OperationType) - {OperationType.SUBSCRIPTION}
-        operation = self.known(query, operation_name, allowed_operation_types)
-        if query is None or operation is None:
+        known = self._documents.known(query) if isinstance(query, str) else None
+        operation = get_operation_ast(known.parsed, operation_name) if known and known.errors == [] else None
+        allowed = operation and OperationType(operation.operation.value) in allowed_operation_types
+        if query is None or not known or not operation or not allowed:
             return await super().execute(
                 query,
                 variable_values,
@@ -125,13 +115,11 @@ class KnownQueries(Schema):
                 allowed_operation_types,
                 operation_extensions,
             )
-        known = self._known[query]
-        if operation_name not in known.cost:
-            known.cost[operation_name] = Cost.of(self._schema, known.document, operation, self._limits)
-        if (cost := known.cost[operation_name]) and (too_dear := cost.refused(variable_values)):
+        limits = self._documents.limits
+        if too_dear := known.too_dear(operation, operation_name, variable_values, self._schema, limits):
             return ExecutionResult(data=None, errors=[too_dear])
         if operation.operation.value == "query":
-            begin(self._limits)
+            begin(limits)
         if (straight := known.straight.get(operation_name)) and (
             answer := await straight.answer(self._schema, variable_values, context_value)
         ):
@@ -139,7 +127,7 @@ class KnownQueries(Schema):
         ready = self._inputs.put_past(operation, variable_values)
         executor = CompiledExecutor.build(
             self._schema,
-            known.document,
+            known.parsed,
             root_value,
             context_value,
             {**(variable_values or {}), **{name: [] for name in ready}},
@@ -157,24 +145,3 @@ class KnownQueries(Schema):
         if optimized_is_awaitable(result):
             result = await result
         return ExecutionResult(data=result.data, errors=result.errors)
-
-    def known(
-        self, query: str | None, operation_name: str | None, allowed: Iterable[OperationType]
-    ) -> OperationDefinitionNode | None:
-        """The operation that is to be executed, if its query was found valid before."""
-        known = self._known.get(query) if isinstance(query, str) else None
-        operation = known and get_operation_ast(known.document, operation_name)
-        return operation if operation and OperationType(operation.operation.value) in allowed else None
-
-
-class _Remember(SchemaExtension):
-    """Keeps a document once it is about to be executed: by then it is valid and within the limits."""
-
-    def __init__(self, known: Recent[_Known]) -> None:
-        self._known = known
-
-    def on_execute(self) -> Iterator[None]:
-        query, document = self.execution_context.query, self.execution_context.graphql_document
-        if query is not None and document is not None:
-            self._known.keep(query, _Known(document))
-        yield
