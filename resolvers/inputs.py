@@ -1,107 +1,40 @@
 """The models that validate what comes in, at both doors, and that the description of the REST door is made from.
 
-A model's fields are named as in the documented REST API, which is how a message names them at both doors. Validators
-read times by the clock that is handed over as validation context.
+A model's fields are named as in the documented REST API, which is how a message names them at both doors.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from resolvers.clock import Clock, Period, parse_period
+from resolvers.clock import Clock, parse_period
 from resolvers.errors import FieldError, InvalidInputError, invalid_input, shown
+from resolvers.fields import (
+    Day,
+    DayOrInstant,
+    Expiry,
+    Happened,
+    Instant,
+    Ip,
+    Mac,
+    Needle,
+    PageSize,
+    Span,
+    TokenName,
+    WholeNumber,
+    event_type,
+    one_of,
+    reported,
+    text,
+)
 from resolvers.scopes import SCOPES
-from resolvers.values import EVENT_TYPE_LENGTH, INFO_LENGTH, MAC, NAME_LENGTH, parse_ip, parse_mac, parse_text
-from storage.tables import MISSING, SECOND
+from resolvers.values import INFO_LENGTH, NAME_LENGTH
+from storage.tables import MISSING
 from storage.tokens import Scope
 
 MAX_CREATED = 10_000
-MAX_INT = 2**31 - 1  # of GraphQL
 KEY_LENGTH = 200
-AHEAD = 5 * 60 * SECOND  # of the server's clock, as far as another may be
-TOKEN_NAME_LENGTH = 100
-
-
-def _clock(info: ValidationInfo) -> Clock:
-    assert isinstance(info.context, Clock)  # noqa: S101, a program error, not an input
-    return info.context
-
-
-def _schema(example: str, **more: Any) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "examples": [example], **more})
-
-
-def _text(longest: int, default: str | None = None) -> BeforeValidator:
-    """Free text; where there is a default, null stands for it."""
-    return BeforeValidator(lambda v: default if v is None and default is not None else parse_text(v, longest))
-
-
-def _parse_event_type(value: object, default: str) -> str:
-    text = default if value is None else parse_text(value, EVENT_TYPE_LENGTH)
-    if not text.strip():
-        raise ValueError("is empty; leave it out or name an event type")
-    return text
-
-
-def _event_type(default: str) -> BeforeValidator:
-    return BeforeValidator(lambda value: _parse_event_type(value, default))
-
-
-def whole(least: int, most: int) -> tuple[BeforeValidator, WithJsonSchema]:
-    """A whole number within bounds, also written as text."""
-
-    def parse(value: object) -> int:
-        text = str(value)
-        if isinstance(value, bool) or not (text.isascii() and text.removeprefix("-").isdecimal()):
-            raise ValueError(f"{shown(value)} is not a whole number")
-        if len(text) > 20 or not least <= int(text) <= most:
-            raise ValueError(f"{shown(value)} is out of range; at least {least}, at most {most}")
-        return int(text)
-
-    return BeforeValidator(parse), WithJsonSchema({"type": "integer", "minimum": least, "maximum": most})
-
-
-class _OneOf:
-    def __init__(self, *names: str) -> None:
-        self.names = names
-
-    def __call__(self, value: object) -> str:
-        if not isinstance(value, str) or value.lower() not in self.names:
-            raise ValueError(f"{shown(value)} is not known here; known are: {', '.join(self.names)}")
-        return value.lower()
-
-
-def one_of(*names: str) -> tuple[BeforeValidator, WithJsonSchema]:
-    """One of some names, in any case."""
-    return BeforeValidator(_OneOf(*names)), WithJsonSchema({"type": "string", "enum": list(names)})
-
-
-Mac = Annotated[str, BeforeValidator(parse_mac), _schema("AA:BB:CC:DD:EE:FF", pattern=f"^({MAC})$")]
-Ip = Annotated[str, BeforeValidator(parse_ip), _schema("192.168.1.10", anyOf=[{"format": "ipv4"}, {"format": "ipv6"}])]
-Instant = Annotated[
-    int, BeforeValidator(lambda v, info: _clock(info).parse(v)), _schema("2025-08-01T10:00:00", format="date-time")
-]
-Day = Annotated[date, BeforeValidator(lambda v, info: _clock(info).parse_day(v)), _schema("2025-08-01", format="date")]
-DayOrInstant = Annotated[
-    date | int,
-    BeforeValidator(lambda v, info: _clock(info).parse_day_or_time(v)),
-    _schema("2025-08-01", anyOf=[{"format": "date"}, {"format": "date-time"}]),
-]
-Span = Annotated[Period, BeforeValidator(parse_period), _schema("7 days", format="period")]
-WholeNumber = Annotated[int, *whole(0, 2**63 - 1)]
-Needle = Annotated[str, BeforeValidator(lambda v: parse_text(v, NAME_LENGTH)), WithJsonSchema({"type": "string"})]
-PageSize = Annotated[int, *whole(0, MAX_INT)]
 
 
 class Input(BaseModel):
@@ -154,12 +87,12 @@ class NewSession(Input):
         f"Null only where event_type_conn is {MISSING}.",
     )
     end_time: Instant | None = Field(default=None, description="The same; without it the device is still connected.")
-    event_type_conn: Annotated[str, _event_type("Connected")] = Field(default="Connected")
-    event_type_disc: Annotated[str, _event_type("Disconnected")] = Field(
+    event_type_conn: Annotated[str, event_type("Connected")] = Field(default="Connected")
+    event_type_disc: Annotated[str, event_type("Disconnected")] = Field(
         default="Disconnected",
         description=f"{MISSING} without end_time: the end was never seen. Any other is left aside while there is no end.",
     )
-    info: Annotated[str, _text(INFO_LENGTH, "")] = Field(default="", description="Free text.")
+    info: Annotated[str, text(INFO_LENGTH, "")] = Field(default="", description="Free text.")
 
     @model_validator(mode="after")
     def _ends_agree(self) -> Self:
@@ -177,40 +110,14 @@ class NewSession(Input):
         return self
 
 
-def _reported(default: str) -> BeforeValidator:
-    """The event type of an end that was seen."""
-
-    def parse(value: object) -> str:
-        text = _parse_event_type(value, default)
-        if text == MISSING:
-            raise ValueError(f"cannot be {MISSING} in a report of it; leave it out or name an event type")
-        return text
-
-    return BeforeValidator(parse)
-
-
-def _happened(value: object, info: ValidationInfo) -> int:
-    """An instant that has come; a little may lie between two clocks."""
-    clock = _clock(info)
-    at = clock.parse(value)
-    if at > clock.now() + AHEAD:
-        raise ValueError(
-            f"{shown(value)} has not come yet; without an offset it is wall-clock time of {clock.zone.key}"
-        )
-    return at
-
-
-Happened = Annotated[int, BeforeValidator(_happened), _schema("2025-08-01T10:00:00", format="date-time")]
-
-
 class StartReport(Input):
     """A device that connects, as it is reported when it happens."""
 
     mac: Mac = Field(description="The device's MAC address, in any common notation.")
     ip: Ip = Field(description="The device's IPv4 or IPv6 address.")
     at: Happened | None = Field(default=None, description="When; now unless told.")
-    event_type: Annotated[str, _reported("Connected")] = Field(default="Connected")
-    info: Annotated[str, _text(INFO_LENGTH, "")] = Field(default="", description="Free text.")
+    event_type: Annotated[str, reported("Connected")] = Field(default="Connected")
+    info: Annotated[str, text(INFO_LENGTH, "")] = Field(default="", description="Free text.")
 
 
 class StopReport(Input):
@@ -219,7 +126,7 @@ class StopReport(Input):
     mac: Mac = Field(description="The device's MAC address, in any common notation.")
     ip: Ip | None = Field(default=None, description="Its address; needed where no session of it is known.")
     at: Happened | None = Field(default=None, description="When; now unless told.")
-    event_type: Annotated[str, _reported("Disconnected")] = Field(default="Disconnected")
+    event_type: Annotated[str, reported("Disconnected")] = Field(default="Disconnected")
 
 
 class Seen(Input):
@@ -239,7 +146,7 @@ class EndAt(Input):
     """When a session ended, and how."""
 
     at: Happened | None = None
-    event_type: Annotated[str, _reported("Disconnected")] = "Disconnected"
+    event_type: Annotated[str, reported("Disconnected")] = "Disconnected"
 
 
 class OneDevice(Input):
@@ -299,9 +206,7 @@ class DeviceQuery(Input):
 
 
 EventKind = Literal["all", "sessions", "missing", "voided", "new", "down"]
-
-
-KINDS = ("all", "sessions", "missing", "voided", "new", "down")
+KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
 
 class EventsQuery(Input):
@@ -335,7 +240,7 @@ class PresenceQuery(Input):
 class DevicesQuery(Input):
     """Which devices to list."""
 
-    search: Annotated[str, _text(NAME_LENGTH)] | None = None
+    search: Needle | None = None
     connected: bool | None = None
 
 
@@ -343,8 +248,8 @@ class DeviceNames(Input):
     """A device's name and owner; a null takes one away, one left out stays."""
 
     mac: Mac
-    name: Annotated[str | None, BeforeValidator(lambda v: v if v is None else parse_text(v, NAME_LENGTH))] = None
-    owner: Annotated[str | None, BeforeValidator(lambda v: v if v is None else parse_text(v, NAME_LENGTH))] = None
+    name: Annotated[str, text(NAME_LENGTH)] | None = None
+    owner: Annotated[str, text(NAME_LENGTH)] | None = None
 
 
 class TimeRange(Input):
@@ -369,38 +274,15 @@ class SessionFilter(Input):
     start_date: Day | None = None
     end_date: Day | None = None
     overlaps: TimeRange | None = None
-    search: Annotated[str, _text(NAME_LENGTH)] | None = None
-
-
-def _token_name(value: object) -> str:
-    text = parse_text(value, TOKEN_NAME_LENGTH)
-    # Without blanks: in the journal and in the list it stands among other words.
-    if not text.isprintable() or not text or " " in text:
-        raise ValueError(f"{shown(text)} is not a name of a token; write it in visible characters without blanks")
-    return text
-
-
-def _expiry(value: object, info: ValidationInfo) -> int | None:
-    """The end of a token: after a period, with a day, or at an instant."""
-    if value is None:
-        return None
-    clock = _clock(info)
-    if isinstance(value, str) and value[4:5] == "-":
-        end = clock.parse_day_or_time(value)
-        at = end if isinstance(end, int) else clock.day(end).until
-    else:
-        at = clock.after(clock.now(), parse_period(value))
-    if at <= clock.now():
-        raise ValueError(f"{shown(value)} is over already")
-    return at
+    search: Needle | None = None
 
 
 class NewToken(Input):
     """A token to be made."""
 
-    name: Annotated[str, BeforeValidator(_token_name)]
+    name: TokenName
     scope: Annotated[Scope, *one_of(*SCOPES)]
-    expires: Annotated[int | None, BeforeValidator(_expiry)] = None
+    expires: Expiry = None
 
 
 class Watch(Input):

@@ -13,7 +13,8 @@ from resolvers.answers import FIELD, Key, parse_key
 from resolvers.clock import Clock
 from resolvers.context import Context
 from resolvers.errors import SHOWN, InvalidInputError, shown
-from resolvers.inputs import EventsQuery, Input, Model, Needle, one_of, read, whole
+from resolvers.fields import Needle, one_of, whole
+from resolvers.inputs import EventsQuery, Input, Model, read
 from storage.events import Sort
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
