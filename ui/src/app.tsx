@@ -2,7 +2,7 @@
 
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { LocationProvider, Route, Router, useLocation } from "preact-iso";
-import { ask, type Line, Live, Problem } from "./api";
+import { ask, type Line, Live, type Problem } from "./api";
 import icon from "./icon.svg";
 import { AnySessionDocument, ServerDocument } from "./operations";
 import { Calendar } from "./pages/calendar";
@@ -13,7 +13,7 @@ import { SignIn } from "./pages/sign-in";
 import { Welcome } from "./pages/welcome";
 import { Failed, Loading } from "./parts";
 import { forgetToken, token } from "./token";
-import { RETRY, ServerContext, type Server, useAnswer } from "./use";
+import { pursue, ServerContext, type Server, useAnswer } from "./use";
 import { Zone } from "./zone";
 
 // The addresses that are pages of ours; /graphiql and /docs are not.
@@ -40,33 +40,28 @@ function Known({ signOut }: { signOut: Server["signOut"] }) {
   const [line, setLine] = useState<Line>("connecting");
   const [problem, setProblem] = useState<Problem | null>(null);
   const [turn, setTurn] = useState(0);
+  const again = useCallback(() => setTurn((n) => n + 1), []);
 
   useEffect(() => {
     let live: Live | null = null;
-    let retry = 0;
-    const abort = new AbortController();
-    ask(ServerDocument, {}, { signal: abort.signal }).then(
+    const giveUp = pursue(
+      (signal) => ask(ServerDocument, {}, { signal }),
       ({ server: { timeZone, now } }) => {
         live = new Live(setLine, () => signOut("The token is not accepted any more."));
         setServer({ zone: new Zone(timeZone), skew: Date.parse(now) - Date.now(), live, signOut });
         setProblem(null);
       },
-      (cause: unknown) => {
-        if (abort.signal.aborted || !(cause instanceof Problem)) return;
-        if (cause.kind === "token") return signOut(cause.message);
-        setProblem(cause);
-        if (cause.kind === "away") retry = window.setTimeout(() => setTurn((n) => n + 1), RETRY);
-      },
+      setProblem,
+      { again, signOut },
     );
     return () => {
-      abort.abort();
-      clearTimeout(retry);
+      giveUp();
       live?.close();
     };
   }, [turn, signOut]);
 
   if (server === null)
-    return <main class="page" tabIndex={-1}>{problem ? <Failed problem={problem} again={() => setTurn((n) => n + 1)} /> : <Loading />}</main>;
+    return <main class="page" tabIndex={-1}>{problem ? <Failed problem={problem} again={again} /> : <Loading />}</main>;
   return (
     <ServerContext.Provider value={server}>
       <Head line={line} server={server} />

@@ -17,7 +17,31 @@ export type Answer<T> = { data: T | null; problem: Problem | null; again: () => 
 
 const PAUSE = 2_000; // milliseconds at least between two askings because of changes
 const EASE = 20; // times as long as an answer took is waited, so that a busy network's pages do not load its server
-export const RETRY = 5_000; // milliseconds until a server that did not answer is asked again
+const RETRY = 5_000; // milliseconds until a server that did not answer is asked again
+
+/**
+ * Waits for what the server was asked. One that is away is asked again by `again`, one that refuses the token ends it all;
+ * `failed` hears of all but that. Answers what gives it up.
+ */
+export function pursue<T>(
+  work: (signal: AbortSignal) => Promise<T>,
+  done: (answer: T) => void,
+  failed: (problem: Problem) => void,
+  { again, signOut }: { again: () => void; signOut: Server["signOut"] },
+): () => void {
+  const abort = new AbortController();
+  let retry = 0;
+  work(abort.signal).then(done, (problem: unknown) => {
+    if (abort.signal.aborted || !(problem instanceof Problem)) return;
+    if (problem.kind === "token") return signOut(problem.message);
+    if (problem.kind === "away") retry = window.setTimeout(again, RETRY);
+    failed(problem);
+  });
+  return () => {
+    abort.abort();
+    clearTimeout(retry);
+  };
+}
 
 /**
  * The answer to a question, asked again when it changes, when `again` is called, when the server was away, and, not too often,
@@ -33,28 +57,21 @@ export function useAnswer<T, V>(document: TypedDocumentString<T, V>, variables: 
   const took = useRef(0);
 
   useEffect(() => {
-    const abort = new AbortController();
     const asked = Date.now();
-    let retry = 0;
     asking.current = true;
-    ask(document, variables, { signal: abort.signal }).then(
+    return pursue(
+      (signal) => ask(document, variables, { signal }),
       (data) => {
         asking.current = false;
         took.current = Date.now() - asked;
         setState({ of: key, data, problem: null });
       },
-      (problem: unknown) => {
-        if (abort.signal.aborted || !(problem instanceof Problem)) return;
+      (problem) => {
         asking.current = false;
-        if (problem.kind === "token") return signOut(problem.message);
-        if (problem.kind === "away") retry = window.setTimeout(again, RETRY);
         setState((before) => ({ of: key, data: before.of === key ? before.data : null, problem }));
       },
+      { again, signOut },
     );
-    return () => {
-      abort.abort();
-      clearTimeout(retry);
-    };
   }, [document, key, turn]);
 
   useEffect(() => {

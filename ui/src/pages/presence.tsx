@@ -2,14 +2,14 @@
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { ask, type Change, Problem } from "../api";
+import { ask, type Change, type Problem } from "../api";
 import { BarsDocument, DevicesDocument, type SessionState } from "../operations";
 import { macOf } from "../mac";
 import { deviceAddress, Failed, Loading, Search } from "../parts";
 import { type Bar, barOf, type Order, ORDERS, overlaps, rowsOf } from "../timeline/rows";
 import { panned, span, type View, zoomed } from "../timeline/scale";
 import { Timeline } from "../timeline/timeline";
-import { RETRY, useAnswer, useNow, useQuery, useServer, useTitle } from "../use";
+import { pursue, useAnswer, useNow, useQuery, useServer, useTitle } from "../use";
 import { STATES } from "../words";
 import { DAY, HOUR } from "../zone";
 import { viewIn, viewOf } from "../view";
@@ -127,29 +127,23 @@ function useBars(view: View, states: SessionState[], macs: string[] | null) {
 
   useEffect(() => {
     if (!question.open) return;
-    const abort = new AbortController();
-    let retry = 0;
     // What changes after the server has read, and before its answer is here, comes on top of it.
     const since: Change[] = [];
     const stop = live.listen((change) => change && since.push(change));
-    load(question.view, { states, macs }, abort.signal).then(
+    const giveUp = pursue(
+      (signal) => load(question.view, { states, macs }, signal),
       (fresh) => {
         stop();
         question.open = false;
         setLoaded(since.reduce<Loaded>((all, change) => changed(all, change, { states, macs }), { ...fresh, key }));
         setProblem(null);
       },
-      (cause: unknown) => {
-        if (abort.signal.aborted || !(cause instanceof Problem)) return;
-        if (cause.kind === "token") return signOut(cause.message);
-        if (cause.kind === "away") retry = window.setTimeout(again, RETRY);
-        setProblem(cause);
-      },
+      setProblem,
+      { again, signOut },
     );
     return () => {
       stop();
-      abort.abort();
-      clearTimeout(retry);
+      giveUp();
     };
   }, [question]);
 
