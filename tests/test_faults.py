@@ -1,5 +1,6 @@
 """What goes wrong around the program: what was acknowledged is kept, answers say what to do, and it goes on by itself."""
 
+import asyncio
 import os
 import resource
 import shutil
@@ -17,6 +18,7 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import httpx2 as httpx
 import pytest
 
@@ -221,19 +223,38 @@ def test_without_room_writes_are_507_and_reads_go_on(tmp_path: Path, disk: Any) 
         assert server.stop() == 0
 
 
+@contextmanager
+def _write_lock(url: str) -> Iterator[None]:
+    """What another program holds that writes."""
+    if path := sqlite_path(url):
+        with closing(connect(path, read_only=False)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
+        return
+    with asyncio.Runner() as runner:
+
+        async def locked() -> asyncpg.Connection:
+            other = await asyncpg.connect(url)
+            await other.execute("BEGIN; LOCK TABLE session, device, change IN EXCLUSIVE MODE")
+            return other
+
+        other = runner.run(locked())
+        yield
+        runner.run(other.close())
+
+
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=SOAK)])
-def test_while_another_process_holds_the_write_lock_writes_wait(tmp_path: Path, seconds: int) -> None:
-    """Reads go on; a write is done when the lock is gone, or is told to come again after half a minute."""
+def test_while_another_process_holds_the_write_lock_writes_wait(tmp_path: Path, url: str, seconds: int) -> None:
+    """Reads go on; a write is done when the lock is gone, or is told to come again after half a minute at most."""
     load = Load()
-    with running(tmp_path) as server:
+    with running(tmp_path, DATABASE_URL=url) as server:
         with load.on(server):
             load.wait_for_more(10)
-            with closing(connect(tmp_path / "netsessions.db", read_only=False)) as other:
-                other.execute("BEGIN IMMEDIATE")
+            with _write_lock(url):
                 before, read = set(load.acknowledged), load.read[200]
                 time.sleep(seconds)  # this is the fault
                 held = load.acknowledged - before
-                other.execute("ROLLBACK")
             assert len(held) <= 6  # those that were committed while this process took the lock
             assert load.read[200] > read + 10
             load.wait_for_more(30)
