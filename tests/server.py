@@ -36,7 +36,7 @@ class Server:
         self.database = environment["DATABASE_URL"]
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "netsessions", "serve", *arguments],
+                [sys.executable, "-W", "error", "-m", "netsessions", "serve", *arguments],
                 env=environment,
                 cwd=folder,
                 stdout=output,
