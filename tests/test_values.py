@@ -4,6 +4,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_address
 from time import time_ns
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -127,6 +128,15 @@ def test_a_period_ends_with_now_or_with_the_instant_that_counts_as_now() -> None
     assert isinstance(clock.last(parse_period("1 hour")).since, int)
 
 
+@pytest.mark.parametrize(
+    ("text", "until"), [("1 month", "2025-02-28"), ("1 year", "2026-01-31"), ("P1M1D", "2025-03-01")]
+)
+def test_a_period_reaches_ahead_by_what_it_says(text: str, until: str) -> None:
+    """By the same steps: first those on the calendar, then the time."""
+    clock = Clock(ZoneInfo("UTC"))
+    assert clock.after(clock.parse("2025-01-31T12:00:00"), parse_period(text)) == clock.parse(f"{until}T12:00:00")
+
+
 def test_a_period_reaches_as_far_as_times_do() -> None:
     """To the first and the last instant that can be told, and not beyond."""
     clock, week = Clock(ZoneInfo("UTC")), parse_period("7 days")
@@ -154,6 +164,16 @@ def test_a_period_that_is_longer_than_time_is_refused() -> None:
     """As one that reaches back too far."""
     with pytest.raises(ValueError, match=r"^'999999999 weeks' reaches back too far; at most to the year 1900$"):
         parse_period("999999999 weeks")
+
+
+def test_a_refused_value_is_shown_by_its_first_hundred_characters() -> None:
+    """Or not at all, where it is nested more deeply than Python can write."""
+    assert shown("x" * 98) == f"'{'x' * 98}'"
+    assert shown("x" * 99) == f"'{'x' * 98}…"
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert shown(deep) == "what is nested so deeply"
 
 
 def test_what_is_no_text_is_no_text() -> None:
