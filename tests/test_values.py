@@ -193,6 +193,16 @@ def test_a_day_or_time_of_other_years_is_refused(text: str) -> None:
             clock.parse(time)
 
 
+def test_a_time_is_read_in_either_case_and_with_a_comma_or_told_how_to_write_it() -> None:
+    """What is refused is shown as it came."""
+    clock = Clock(ZoneInfo("UTC"))
+    assert clock.parse("2025-08-01t10:00:00,25z") == clock.parse("2025-08-01T10:00:00Z") + 250_000
+    advice = "is not a time; write it as 2025-08-01T10:00:00, with Z or an offset if it has one"
+    for text, why in (("10:00", f"{advice}$"), ("2025-02-30T10:00", "is not a time that exists: ")):
+        with pytest.raises(ValueError, match=f"^'{text}' {why}"):
+            clock.parse(text)
+
+
 def test_the_system_tells_the_time_in_whole_microseconds() -> None:
     """Of UTC."""
     before, now, after = time_ns(), system_time(), time_ns()
