@@ -186,11 +186,19 @@ def test_what_is_no_text_is_no_text() -> None:
 def test_a_day_or_time_of_other_years_is_refused(text: str) -> None:
     """Also one that falls out of the calendar in the zone, or in UTC."""
     clock = Clock(ZoneInfo("Europe/Berlin"))
-    with pytest.raises(ValueError, match="is not between the years 1900 and 9998"):
+    with pytest.raises(ValueError, match=f"^'{text}' is not between the years 1900 and 9998$"):
         clock.parse_day(text)
     for time in (f"{text}T00:00:00", f"{text}T00:00:00Z", "0001-01-01T00:00:00", "9999-12-31T23:59:59-14:00"):
-        with pytest.raises(ValueError, match="is not between the years 1900 and 9998"):
+        with pytest.raises(ValueError, match=f"^'{time}' is not between the years 1900 and 9998$"):
             clock.parse(time)
+
+
+def test_the_first_and_the_last_day_and_time_are_read() -> None:
+    """Those at which the years end that can be told."""
+    clock = Clock(ZoneInfo("UTC"))
+    for edge in (FIRST, LAST):
+        assert utc(clock.parse(edge.isoformat())) == edge
+        assert clock.parse_day(edge.date().isoformat()) == edge.date()
 
 
 def test_a_time_is_read_in_either_case_and_with_a_comma_or_told_how_to_write_it() -> None:
