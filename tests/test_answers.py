@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from resolvers import answers, live
 from resolvers.answers import Key
 from resolvers.context import Context, acting
-from resolvers.errors import InvalidInputError
+from resolvers.errors import InvalidInputError, shown
 from resolvers.forgetting import Forgetting
 from resolvers.inputs import StartReport, StopReport, read
 from resolvers.sessions import Reported
@@ -93,11 +93,20 @@ def test_a_request_that_failed_leaves_its_key_free(client: TestClient, url: str)
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "a\tb", "é"])
 def test_what_is_no_key_is_refused(client: TestClient, rows: Rows, key: str) -> None:
-    """By the name of the header."""
+    """By the name of the header, and as it was read."""
     refused = send(client, "start", REPORT, {"Idempotency-Key": key.encode()})
     assert refused.status_code == 400
-    assert refused.json()["message"].startswith("Idempotency-Key: ")
+    came = shown(key.encode().decode("latin-1"))
+    assert refused.json()["message"] == (
+        f"Idempotency-Key: {came} is not a key; send 1 to 200 visible ASCII characters"
+    )
     assert rows() == []
+
+
+@pytest.mark.parametrize("key", ["x", "x" * 200])
+def test_a_key_is_as_short_or_as_long_as_is_told(client: TestClient, key: str) -> None:
+    """Both are of the lengths that may be sent."""
+    assert send(client, "start", REPORT, {"Idempotency-Key": key}).status_code == 200
 
 
 def test_two_keys_are_refused(client: TestClient, rows: Rows) -> None:

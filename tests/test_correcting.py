@@ -68,6 +68,13 @@ def history(ask: Ask, identity: str) -> list[dict[str, Any]]:
             {"endTime": "2025-08-20T12:00:00Z", "eventTypeDisc": "Device Down"},
             {"disconnectedAt": "2025-08-20T12:00:00Z", "disconnectionEvent": "Device Down", "state": "COMPLETE"},
         ),
+        (
+            {"endTime": ..., "eventTypeDisc": MISSING},
+            {"endTime": "2025-08-20T12:00:00Z"},
+            {"disconnectedAt": "2025-08-20T12:00:00Z", "disconnectionEvent": "Disconnected", "state": "COMPLETE"},
+        ),
+        ({"startTime": None, "eventTypeConn": MISSING}, {"info": "desk 7"}, {"info": "desk 7"}),
+        ({"eventTypeConn": "Roamed"}, {"startTime": "2025-08-20T09:00:00Z"}, {"connectedAt": "2025-08-20T09:00:00Z"}),
     ],
 )
 def test_an_update_changes_what_is_given_and_nothing_else(
@@ -144,6 +151,14 @@ def test_what_is_opened_again_is_not_ended_by_an_old_sighting(context: Context, 
     assert sql(url, "SELECT state, seen_at FROM session") == [("CONNECTED", None)]
 
 
+def test_what_is_corrected_while_it_is_open_was_seen_as_before(context: Context, ask: Ask) -> None:
+    """Or no sweep would end it."""
+    run(sightings.heartbeat(context, [Seen(mac=MAC, ip="10.0.0.1")], at(NOW) - 3 * HOUR))
+    [session] = ask("{ sessions { nodes { id } } }")["data"]["sessions"]["nodes"]
+    assert ask(UPDATE, id=session["id"], info="desk 7")["data"]["updateSession"]["state"] == "CONNECTED"
+    assert run(sightings.sweep(context, parse_period("1 hour"))) == 1
+
+
 @pytest.mark.parametrize("was", [{"endTime": ...}, {"endTime": ..., "eventTypeDisc": MISSING}])
 def test_a_session_without_an_end_is_ended(ask: Ask, was: dict[str, Any]) -> None:
     """Now unless told, as told otherwise; a second time it says what to do instead."""
@@ -159,12 +174,13 @@ def test_a_session_without_an_end_is_ended(ask: Ask, was: dict[str, Any]) -> Non
 
 
 def test_a_session_does_not_end_before_it_began(ask: Ask, rows: Rows) -> None:
-    """Refused by the field; it stays open."""
+    """Refused by the field; it stays open, and may end as it begins."""
     session = created(ask, endTime=...)
     before = rows()
     [error] = ask(END, id=session["id"], at="2025-08-20T09:59:59.999999Z")["errors"]
     assert (error["extensions"]["field"], error["message"]) == ("at", "at: is before the session's start")
     assert rows() == before
+    assert ask(END, id=session["id"], at=STAY["startTime"])["data"]["endSession"]["state"] == "COMPLETE"
 
 
 def test_one_session_is_deleted_and_its_history_stays(ask: Ask, url: str) -> None:

@@ -28,11 +28,12 @@ from netsessions.radius import Listener
 from netsessions.radius_packets import DICTIONARY, DroppedError, opened, plain, read, station
 from netsessions.settings import clients_of
 from resolvers import accounting, live, sessions, sightings
-from resolvers.accounting import NAMED, NO_IP, RETRIED, Outcome, Packet, instant, receive, restart
+from resolvers.accounting import NAMED, NO_IP, RETRIED, SPOOLED, Outcome, Packet, instant, receive, restart
 from resolvers.clock import Clock, parse_period
 from resolvers.context import Context
 from resolvers.inputs import StartReport
 from storage.errors import StoreUnavailableError
+from storage.sessions import SessionRow
 from storage.tables import DAY, SECOND
 from tests.conftest import MAC, NOW, Rows, at, run, sql
 from tests.ports import free_port
@@ -105,6 +106,7 @@ def test_a_session_opens_with_its_start_and_ends_with_its_stop(told: Told, url: 
     assert (row["mac"], row["ip"], row["connected_at"], row["state"]) == (MAC, "10.0.0.1", 0, "CONNECTED")
     [row] = told(interim(600, ip="10.0.0.1"))
     assert (row["seen_at"], row["state"]) == (600, "CONNECTED")
+    assert changes(url) == [("CREATED",)]
     [row] = told(stop(900, cause="Idle-Timeout"))
     assert (row["disconnected_at"], row["state"], row["info"], row["live"]) == (
         900,
@@ -114,6 +116,45 @@ def test_a_session_opens_with_its_start_and_ends_with_its_stop(told: Told, url: 
     )
     assert changes(url) == [("CREATED",), ("UPDATED",)]
     assert sql(url, "SELECT connection_event, disconnection_event FROM session") == [("Connected", "Disconnected")]
+
+
+@pytest.mark.parametrize(
+    ("before", "then", "what"),
+    [
+        ([], start(0), "started"),
+        ([], interim(600), "started"),
+        ([], stop(900), "stopped"),
+        ([interim(600)], start(0), "started"),
+        ([start(0)], stop(900), "stopped"),
+        ([start(0)], start(0), None),
+        ([start(0)], start(0, ip="10.0.0.1"), None),
+        ([start(0)], interim(600), None),
+        ([interim(600)], interim(700, lasted=695), None),
+        ([stop(900)], start(0), "started"),
+        ([start(0), stop(900)], stop(900, ip="10.0.0.1"), None),
+    ],
+)
+def test_a_packet_is_answered_with_its_session_and_what_it_did_to_it(
+    told: Told, context: Context, url: str, before: list[Packet], then: Packet, what: str | None
+) -> None:
+    """Only what starts or stops it is told of; not what is known already, or comes to be known besides."""
+    told(*before)
+    done = run(receive(context, then))
+    assert done is not None
+    assert done.what == what
+    assert [done.session] == sql(url, f"SELECT {', '.join(SessionRow._fields)} FROM session")
+
+
+def test_packets_of_a_new_session_that_come_at_once_are_of_one_session(told: Told, context: Context) -> None:
+    """Although none of them can wait for a device that is known."""
+
+    async def together(n: int) -> None:
+        packets = [start(n, name=f"s{n}", ip="10.0.0.1"), stop(60 + n, name=f"s{n}")]
+        await asyncio.gather(*(receive(context, replace(each, mac=f"AA:BB:CC:DD:EE:0{n}")) for each in packets))
+
+    for n in range(4):
+        run(together(n))
+    assert only(told(), *ENDS) == [(n, 60 + n, "COMPLETE") for n in range(4)]
 
 
 def test_packets_that_come_again_change_nothing(told: Told, url: str) -> None:
@@ -180,7 +221,7 @@ def test_an_address_becomes_known_when_it_is_told(told: Told) -> None:
     assert (row["ip"], row["info"]) == ("10.0.0.1", "")
     [row] = told(interim(1200, ip="2001:db8::1"))
     assert (row["ip"], row["info"]) == ("2001:db8::1", "IP was 10.0.0.1 until 2025-08-20T10:20:00Z")
-    assert told(interim(900, ip="10.0.0.9")) == [row]
+    assert told(interim(900, ip="10.0.0.9"), interim(1200, ip="10.0.0.9")) == [row]
 
 
 def test_sessions_of_one_device_are_open_beside_each_other(told: Told, context: Context) -> None:
@@ -207,9 +248,17 @@ def test_a_name_that_is_used_anew_is_of_another_session(told: Told) -> None:
     ]
 
 
+def test_a_start_soon_after_the_last_that_is_known_of_its_session_is_the_same_one_again(told: Told) -> None:
+    """Counted from when an update last saw it; a moment later it would be of a session under a used name."""
+    again = 600 + RETRIED // SECOND
+    found = told(start(0), interim(600), start(again))
+    assert only(found, *ENDS) == [(0, None, "CONNECTED")]
+    assert len(told(start(again + 1))) == 2
+
+
 def test_a_name_that_another_device_takes_is_not_of_the_former_any_more(told: Told) -> None:
-    """Late packets of the former are of the past."""
-    found = told(start(0), start(10, mac=OTHER_MAC), interim(5), stop(20, mac=OTHER_MAC))
+    """Packets of the former are of the past, up to the instant of the latter's start."""
+    found = told(start(0), start(10, mac=OTHER_MAC), interim(5), interim(10), stop(20, mac=OTHER_MAC))
     assert only(found, "mac", *ENDS) == [(MAC, 0, None, "MISSING_DISCONNECTION"), (OTHER_MAC, 10, 20, "COMPLETE")]
 
 
@@ -358,6 +407,8 @@ def test_an_instant_is_as_it_was_stamped_or_else_before_the_arrival() -> None:
     assert instant(now, None, 5) == now - 5
     assert instant(now, None, None) == now
     assert instant(now, 0, 5) == now - 5
+    assert instant(now, now - SPOOLED, None) == instant(now, None, SPOOLED) == now - SPOOLED
+    assert instant(now, now + DAY, None) == now + DAY
     assert instant(now, now + 400 * DAY, None) == now
     assert instant(now, None, 400 * DAY) == now
 

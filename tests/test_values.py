@@ -4,6 +4,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_address
 from time import time_ns
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -127,6 +128,15 @@ def test_a_period_ends_with_now_or_with_the_instant_that_counts_as_now() -> None
     assert isinstance(clock.last(parse_period("1 hour")).since, int)
 
 
+@pytest.mark.parametrize(
+    ("text", "until"), [("1 month", "2025-02-28"), ("1 year", "2026-01-31"), ("P1M1D", "2025-03-01")]
+)
+def test_a_period_reaches_ahead_by_what_it_says(text: str, until: str) -> None:
+    """By the same steps: first those on the calendar, then the time."""
+    clock = Clock(ZoneInfo("UTC"))
+    assert clock.after(clock.parse("2025-01-31T12:00:00"), parse_period(text)) == clock.parse(f"{until}T12:00:00")
+
+
 def test_a_period_reaches_as_far_as_times_do() -> None:
     """To the first and the last instant that can be told, and not beyond."""
     clock, week = Clock(ZoneInfo("UTC")), parse_period("7 days")
@@ -156,6 +166,16 @@ def test_a_period_that_is_longer_than_time_is_refused() -> None:
         parse_period("999999999 weeks")
 
 
+def test_a_refused_value_is_shown_by_its_first_hundred_characters() -> None:
+    """Or not at all, where it is nested more deeply than Python can write."""
+    assert shown("x" * 98) == f"'{'x' * 98}'"
+    assert shown("x" * 99) == f"'{'x' * 98}…"
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert shown(deep) == "what is nested so deeply"
+
+
 def test_what_is_no_text_is_no_text() -> None:
     """It is shown as it came."""
     with pytest.raises(ValueError, match=r"^5 is not text$"):
@@ -166,11 +186,29 @@ def test_what_is_no_text_is_no_text() -> None:
 def test_a_day_or_time_of_other_years_is_refused(text: str) -> None:
     """Also one that falls out of the calendar in the zone, or in UTC."""
     clock = Clock(ZoneInfo("Europe/Berlin"))
-    with pytest.raises(ValueError, match="is not between the years 1900 and 9998"):
+    with pytest.raises(ValueError, match=f"^'{text}' is not between the years 1900 and 9998$"):
         clock.parse_day(text)
     for time in (f"{text}T00:00:00", f"{text}T00:00:00Z", "0001-01-01T00:00:00", "9999-12-31T23:59:59-14:00"):
-        with pytest.raises(ValueError, match="is not between the years 1900 and 9998"):
+        with pytest.raises(ValueError, match=f"^'{time}' is not between the years 1900 and 9998$"):
             clock.parse(time)
+
+
+def test_the_first_and_the_last_day_and_time_are_read() -> None:
+    """Those at which the years end that can be told."""
+    clock = Clock(ZoneInfo("UTC"))
+    for edge in (FIRST, LAST):
+        assert utc(clock.parse(edge.isoformat())) == edge
+        assert clock.parse_day(edge.date().isoformat()) == edge.date()
+
+
+def test_a_time_is_read_in_either_case_and_with_a_comma_or_told_how_to_write_it() -> None:
+    """What is refused is shown as it came."""
+    clock = Clock(ZoneInfo("UTC"))
+    assert clock.parse("2025-08-01t10:00:00,25z") == clock.parse("2025-08-01T10:00:00Z") + 250_000
+    advice = "is not a time; write it as 2025-08-01T10:00:00, with Z or an offset if it has one"
+    for text, why in (("10:00", f"{advice}$"), ("2025-02-30T10:00", "is not a time that exists: ")):
+        with pytest.raises(ValueError, match=f"^'{text}' {why}"):
+            clock.parse(text)
 
 
 def test_the_system_tells_the_time_in_whole_microseconds() -> None:

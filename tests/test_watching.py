@@ -218,7 +218,7 @@ def test_a_follower_that_is_too_far_behind_is_let_go_of(monkeypatch: pytest.Monk
         broadcast.tell([4])
         found += [await anext(following) for _ in range(3)]
         broadcast.tell([5, 6, 7, 8])
-        with pytest.raises(TooSlowError):
+        with pytest.raises(TooSlowError, match=r"^More than 3 changes wait to be read; subscribe again after the last"):
             await anext(following)
         return found
 
