@@ -420,7 +420,7 @@ def test_info_tells_of_the_old_address_where_it_has_room(info: str, after: str) 
     assert live.moved(row, "192.168.1.2", at(NOW)) == {"ip": "192.168.1.2", "info": after}
 
 
-def test_what_reports_open_is_counted_and_what_they_find_open_is_not(context: Context) -> None:
+def test_what_is_recorded_is_counted_and_what_reports_find_open_is_not(context: Context) -> None:
     """As sessions written."""
     counted: list[int] = []
     telling = replace(context, on_written=counted.append)
@@ -428,7 +428,10 @@ def test_what_reports_open_is_counted_and_what_they_find_open_is_not(context: Co
     for _ in range(2):
         run(live.start(telling, report))
     run(live.stop(telling, read(StopReport, {"mac": MAC}, context.clock)))
-    assert counted == [1, 0, 0]
+    new = read(NewSession, {"mac": OTHER, "ip": "192.168.1.1", "start_time": NOW}, context.clock)
+    assert run(sessions.create_one(telling, new)).new == 1
+    run(sessions.create(telling, [new, new]))
+    assert counted == [1, 0, 0, 1, 2]
 
 
 TOLD = st.builds(Told, st.sampled_from(["start", "stop", "seen"]), st.integers(0, 6))
