@@ -44,6 +44,7 @@ def test_a_repeated_write_is_answered_as_the_first_and_done_once(
     """Without the key a create makes a second session; with it, whatever happened meanwhile, nothing is changed."""
     first = send(client, path, body)
     assert (first.status_code, first.json()["success"]) == (200, True)
+    assert first.json()["message"].endswith(f" for MAC {MAC}")
     assert len(rows()) == 1
     client.request("DELETE", "/delete", json={"mac": MAC})
     again = send(client, path, dict(reversed(body.items())))

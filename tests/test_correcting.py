@@ -159,6 +159,26 @@ def test_what_is_corrected_while_it_is_open_was_seen_as_before(context: Context,
     assert run(sightings.sweep(context, parse_period("1 hour"))) == 1
 
 
+def test_a_sweep_ends_nothing_before_its_corrected_start(context: Context, ask: Ask, url: str) -> None:
+    """A last sighting may turn out to be older than the session."""
+    run(sightings.heartbeat(context, [Seen(mac=MAC, ip="10.0.0.1")], at(NOW) - 3 * HOUR))
+    [session] = ask("{ sessions { nodes { id } } }")["data"]["sessions"]["nodes"]
+    ask(UPDATE, id=session["id"], startTime="2025-08-20T10:00:00Z")
+    assert run(sightings.sweep(context, parse_period("1 hour"))) == 1
+    assert sql(url, "SELECT connected_at, disconnected_at FROM session") == [(at(NOW) - 2 * HOUR,) * 2]
+
+
+def test_a_sighting_does_not_bring_back_what_has_ended(context: Context, ask: Ask, url: str) -> None:
+    """Whose last known session ended, whenever that was, is in another one."""
+    identity = ask(START, at="2025-08-20T09:00:00Z")["data"]["startSession"]["session"]["id"]
+    ask(UPDATE, id=identity, eventTypeDisc=MISSING)
+    run(sightings.heartbeat(context, [Seen(mac=MAC, ip="10.0.0.1")], at(NOW) - HOUR))
+    assert sql(url, "SELECT state, seen_at FROM session ORDER BY connected_at") == [
+        ("MISSING_DISCONNECTION", None),
+        ("CONNECTED", at(NOW) - HOUR),
+    ]
+
+
 @pytest.mark.parametrize("was", [{"endTime": ...}, {"endTime": ..., "eventTypeDisc": MISSING}])
 def test_a_session_without_an_end_is_ended(ask: Ask, was: dict[str, Any]) -> None:
     """Now unless told, as told otherwise; a second time it says what to do instead."""

@@ -108,6 +108,7 @@ STORIES = {
     "seen 10:00, stop 11:00": "10:00-11:00",
     "seen 10:00, stop 11:00, seen 11:00": "10:00-11:00 11:00-",
     "start 10:00, stop 12:00, seen 11:00": "10:00-12:00",
+    "start 10:00, stop 10:00, seen 10:00": "10:00-10:00",
     "stop 12:00, seen 11:00": "11:00-12:00",
     # Late ones are all of the one session of which no end was seen.
     "start 12:00, seen 10:00, seen 11:00": "10:00-? 12:00-",
@@ -123,7 +124,7 @@ def test_reports_make_sessions(context: Context, url: str, rows: Rows, story: st
     """In whatever order they arrive, and no more of them when all are sent a second time."""
     run(reports(context, story))
     assert sorted(stays(url)) == sorted(STORIES[story].split())
-    assert sql(url, "SELECT DISTINCT live FROM session") == [(1,)]
+    assert sql(url, "SELECT DISTINCT live, info FROM session") == [(1, "")]
     before = rows()
     run(reports(context, story))
     assert rows() == before
@@ -299,6 +300,18 @@ def test_a_heartbeat_of_nobody_is_answered(ask: Ask, rows: Rows) -> None:
     assert rows() == []
 
 
+def test_a_heartbeat_tells_of_each_device(context: Context, url: str) -> None:
+    """Of two that have another address, two that are known from later on, and a new one: in the journal, and as written."""
+    for n, mac in enumerate(macs(4)):
+        run(report(context, "start 10:00" if n < 2 else "start 11:30", mac))
+    counted: list[int] = []
+    seen = [Seen(mac=mac, ip="10.0.0.2") for mac in macs(5)]
+    run(sightings.heartbeat(replace(context, on_written=counted.append), seen, at(f"{DAY}11:00:00")))
+    assert counted == [3]
+    kinds = " ".join(kind for (kind,) in sql(url, "SELECT kind FROM change ORDER BY mac, seq"))
+    assert kinds == "CREATED UPDATED CREATED UPDATED CREATED CREATED CREATED CREATED CREATED"
+
+
 def test_a_sweep_ends_what_was_not_seen_at_its_last_sighting(context: Context, url: str) -> None:
     """And nothing else: neither what was seen since, nor what no heartbeat ever told of."""
     for n, story in enumerate(["seen 11:29", "seen 10:00, seen 11:31", "start 08:00", "start 08:00, seen 09:00"]):
@@ -311,6 +324,7 @@ def test_a_sweep_ends_what_was_not_seen_at_its_last_sighting(context: Context, u
         ("10:00-", None),
         ("11:29-11:29", "Disconnected"),
     ]
+    assert sql(url, "SELECT count(*) FROM device") == [(4,)]
     assert run(sightings.sweep(context, parse_period("30 minutes"))) == 0
 
 
@@ -406,7 +420,7 @@ def test_info_tells_of_the_old_address_where_it_has_room(info: str, after: str) 
     assert live.moved(row, "192.168.1.2", at(NOW)) == {"ip": "192.168.1.2", "info": after}
 
 
-def test_what_reports_open_is_counted_and_what_they_find_open_is_not(context: Context) -> None:
+def test_what_is_recorded_is_counted_and_what_reports_find_open_is_not(context: Context) -> None:
     """As sessions written."""
     counted: list[int] = []
     telling = replace(context, on_written=counted.append)
@@ -414,7 +428,10 @@ def test_what_reports_open_is_counted_and_what_they_find_open_is_not(context: Co
     for _ in range(2):
         run(live.start(telling, report))
     run(live.stop(telling, read(StopReport, {"mac": MAC}, context.clock)))
-    assert counted == [1, 0, 0]
+    new = read(NewSession, {"mac": OTHER, "ip": "192.168.1.1", "start_time": NOW}, context.clock)
+    assert run(sessions.create_one(telling, new)).new == 1
+    run(sessions.create(telling, [new, new]))
+    assert counted == [1, 0, 0, 1, 2]
 
 
 TOLD = st.builds(Told, st.sampled_from(["start", "stop", "seen"]), st.integers(0, 6))
