@@ -102,6 +102,7 @@ STORIES = {
     "start 10:00, stop 11:00, start 11:00": "10:00-11:00 11:00-",
     "stop 11:00, start 11:00": "11:00- ?-11:00",
     "stop 12:00, stop 11:00, start 11:00": "11:00-12:00 ?-11:00",
+    "start 10:00:00.000001, stop 12:00, start 10:00:00": "10:00-? 10:00-12:00",
     # A heartbeat opens what is not open, and a stop ends it.
     "seen 10:00": "10:00-",
     "seen 10:00, seen 11:00": "10:00-",
@@ -209,7 +210,8 @@ def test_a_stop_without_a_connection_says_so_at_both_doors(ask: Ask, client: Tes
     done = ask(stop, mac=MAC, ip="10.0.0.7", at=f"{DAY}10:00:00")["data"]["stopSession"]
     assert done["message"] == f"Missing connection recorded for MAC {MAC}"
     assert done["session"] == {"state": "MISSING_CONNECTION", "ip": "10.0.0.7"}
-    assert ask(stop, mac=MAC, at=f"{DAY}11:00:00")["data"]["stopSession"]["session"]["ip"] == "10.0.0.7"
+    for time in ("11:00:00", "09:00:00"):
+        assert ask(stop, mac=MAC, at=f"{DAY}{time}")["data"]["stopSession"]["session"]["ip"] == "10.0.0.7"
 
 
 @pytest.mark.parametrize(
@@ -249,6 +251,45 @@ def test_what_was_recorded_otherwise_is_not_taken_for_a_report(context: Context,
         run(sessions.create_one(context, new))
     run(reports(context, "start 11:00, stop 09:00"))
     assert sorted(stays(url)) == sorted(["08:00-?", "?-09:00", "11:00-?", "?-12:00"])
+
+
+def test_what_was_last_seen_at_its_end_has_not_come_back(context: Context, url: str) -> None:
+    """Only what was seen later goes on."""
+    run(reports(context, "start 10:00, seen 11:00, stop 11:00"))
+    assert stays(url) == ["10:00-11:00"]
+
+
+def test_what_goes_on_after_a_late_stop_was_not_seen_before_it_began(context: Context, url: str) -> None:
+    """Or a sweep would end it then."""
+    run(reports(context, "start 10:00, start 12:00, seen 11:00, stop 11:00"))
+    assert stays(url, ", seen_at") == [("10:00-11:00", at(f"{DAY}11:00:00")), ("12:00-", None)]
+
+
+def test_a_report_that_a_session_has_in_it_answers_that(context: Context) -> None:
+    """With a sentence of its own."""
+    run(reports(context, "start 10:00, stop 12:00"))
+    told = {"mac": MAC, "ip": "10.0.0.1"}
+    begun = run(live.start(context, read(StartReport, told | {"at": f"{DAY}11:00:00"}, context.clock)))
+    ended = run(live.stop(context, read(StopReport, told | {"at": f"{DAY}12:00:00"}, context.clock)))
+    assert begun.message == f"MAC {MAC} was connected already"
+    assert ended.message == f"Session of MAC {MAC} has ended already"
+    assert begun.session == ended.session
+    assert ended.session.disconnected_at == at(f"{DAY}12:00:00")
+
+
+def test_a_start_that_was_overtaken_keeps_what_it_says(context: Context) -> None:
+    """And its end, which comes later still, is told as any."""
+    run(reports(context, "start 11:00"))
+    told = {"mac": MAC, "ip": "10.0.0.1", "at": f"{DAY}10:00:00", "info": "desk 7"}
+    run(live.start(context, read(StartReport, told, context.clock)))
+    ended = run(live.stop(context, read(StopReport, {"mac": MAC, "at": f"{DAY}10:30:00"}, context.clock)))
+    assert (ended.message, ended.session.info) == (f"Session ended for MAC {MAC}", "desk 7")
+
+
+def test_the_journal_tells_of_an_end_and_of_what_goes_on_after_it(context: Context, url: str) -> None:
+    """As two changes."""
+    run(reports(context, "start 10:00, seen 12:00, stop 11:00"))
+    assert sql(url, "SELECT kind FROM change ORDER BY seq") == [("CREATED",), ("UPDATED",), ("CREATED",)]
 
 
 def test_a_session_that_was_created_open_is_the_devices_open_session(context: Context, url: str) -> None:

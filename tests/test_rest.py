@@ -593,6 +593,19 @@ def test_the_description_covers_the_door() -> None:
     assert {reference.partition("'")[0] for reference in references} <= set(schemas)
 
 
+def test_the_description_tells_what_a_parameter_may_be() -> None:
+    """Its names, its bounds, or an example of its form."""
+    paths = document()["paths"]
+    told = {
+        p["name"]: p["schema"]
+        for path in ("list", "session-events")
+        for p in paths[f"/sessions/{path}"]["get"]["parameters"]
+    }
+    assert told["sortDir"] == {"type": "string", "enum": ["asc", "desc"], "default": "desc"}
+    assert told["limit"] == {"type": "integer", "minimum": 1, "maximum": 1000}
+    assert told["start_date"] == {"type": "string", "format": "date", "examples": ["2025-08-01"]}
+
+
 @given(st.text(), st.sampled_from(["Connected", "New Device"]), st.text(min_size=1))
 @example('"\\\x00\x1f\x7f\u2028\U0001f6dc', "New Device", "</script>")
 def test_rows_are_written_as_an_encoder_would(info: str, event: str, end_event: str) -> None:

@@ -1,5 +1,7 @@
 """What an operator does with a database: prunes it, moves it, shards it."""
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +115,8 @@ def test_a_copy_holds_the_same(tmp_path_factory: pytest.TempPathFactory, source:
         sql(first, CHANGED.format(n))
     told = command(first, "copy", first, second)
     assert told.exit_code == 0, told.output
-    assert "Copied 12 sessions. Both databases hold 12 sessions (checksum" in told.output
+    both = r"Both databases hold 12 sessions \(checksum [0-9a-f]{16}\) and 6 devices\."
+    assert re.fullmatch(f"Copied 12 sessions. {both}\n", told.output)
     assert "Copied 0 sessions. Both databases hold 12" in command(first, "copy", first, second).output
     for table in ("session ORDER BY mac, id", "device ORDER BY mac", "token ORDER BY name", "accounting"):
         assert sql(second, f"SELECT * FROM {table}") == sql(first, f"SELECT * FROM {table}")
@@ -147,9 +150,11 @@ def test_a_copy_that_was_interrupted_goes_on(
     with pytest.raises(InterruptedError):
         run(copy(source, store, broken))
     assert 6 <= len(ids(second)) < 20
-    copied = run(copy(source, store, NOTHING))
+    there, steps = len(ids(second)), Counter[str]()
+    copied = run(copy(source, store, lambda step, more: steps.update({step: more})))
     assert copied.sessions == 20
     assert copied.copied < 20
+    assert steps == {"Reading": 20, "Comparing": there, "Copying": copied.copied, "Verifying": 20}
     assert ids(second) == list(range(20))
     run(source.close())
     run(store.close())
@@ -168,6 +173,44 @@ def test_a_copy_leaves_a_foreign_database_alone(context: Context, url: str, tmp_
     assert ids(url) == [2]
     run(source.close())
     assert "same database" in command(url, "copy", url, url).output
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("UPDATE session SET info = 'a'", "UPDATE session SET info = 'b'"),
+        ("UPDATE device SET name = 'a'", "UPDATE device SET name = 'b'"),
+    ],
+)
+def test_a_copy_of_what_the_target_has_otherwise_is_told(
+    context: Context, url: str, tmp_path: Path, source: str, target: str
+) -> None:
+    """As many sessions are not yet the same, and nothing there is overwritten."""
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    migrate(other)
+    store = run(open_store(other))
+    for each in (store, context.store):
+        run(each.record([stay(1)], TOLD))
+    sql(other, source)
+    sql(url, target)
+    with pytest.raises(NotTheSameError, match=r"^Source and target differ in AA:BB:CC:DD:EE:01\. Where"):
+        run(copy(store, context.store, NOTHING))
+    assert sql(url, "SELECT count(*) FROM session JOIN device USING (mac) WHERE 'b' IN (info, name)") == [(1,)]
+    run(store.close())
+
+
+def test_a_copy_into_a_history_of_its_own_is_refused(context: Context, url: str, tmp_path: Path) -> None:
+    """What was changed of sessions has no key by which it could be joined."""
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    migrate(other)
+    store = run(open_store(other))
+    sql(url, CHANGED.format(1))
+    with pytest.raises(NotTheSameError) as refused:
+        run(copy(store, context.store, NOTHING))
+    assert str(refused.value) == (
+        "The target holds changes of sessions that the source has not. Copy into an empty database."
+    )
+    run(store.close())
 
 
 CITUS = """

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from resolvers.clock import FIRST, LAST, Clock, instant, parse_period, system_time, utc
 from resolvers.errors import InvalidInputError, shown
-from resolvers.inputs import Page, read
+from resolvers.inputs import Input, NewSession, NewToken, Page, StartReport, read
+from resolvers.paging import cursor, cut, parse_cursor
 from resolvers.values import parse_ip, parse_mac, parse_text
+from rest_compat.requests import TableQuery
+from tests.conftest import MAC, NOW, at
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo"]
 
@@ -23,6 +26,115 @@ def test_a_value_of_another_type_is_refused_with_its_field() -> None:
     """Neither door lets one through today."""
     with pytest.raises(InvalidInputError, match=r"^after: 5: input should be a valid string$"):
         read(Page, {"after": 5}, Clock(ZoneInfo("UTC")))
+
+
+DEVICE = {"mac": MAC, "ip": "10.0.0.1"}
+TOKEN = {"name": "phone", "scope": "read"}
+RANGE = "is out of range; at least 1, at most 1000"
+AT_NOON = Clock(ZoneInfo("UTC"), time=lambda: at(NOW))
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "told"),
+    [
+        (TableQuery, {"limit": "ten"}, "limit: 'ten' is not a whole number"),
+        (TableQuery, {"limit": "5-"}, "limit: '5-' is not a whole number"),
+        (TableQuery, {"limit": True}, "limit: True is not a whole number"),
+        (TableQuery, {"limit": "-1"}, f"limit: '-1' {RANGE}"),
+        (TableQuery, {"limit": "9" * 5000}, f"limit: '{'9' * 98}… {RANGE}"),
+        (TableQuery, {"sortDir": "up"}, "sortDir: 'up' is not known here; known are: asc, desc"),
+        (
+            NewSession,
+            DEVICE | {"event_type_conn": " "},
+            "event_type_conn: is empty; leave it out or name an event type",
+        ),
+        (
+            StartReport,
+            DEVICE | {"event_type": "<missing event>"},
+            "event_type: cannot be <missing event> in a report of it; leave it out or name an event type",
+        ),
+        (
+            StartReport,
+            DEVICE | {"at": "2025-08-20T12:05:01"},
+            "at: '2025-08-20T12:05:01' has not come yet; without an offset it is wall-clock time of UTC",
+        ),
+        (
+            NewToken,
+            TOKEN | {"name": "a b"},
+            "name: 'a b' is not a name of a token; write it in visible characters without blanks",
+        ),
+        (NewToken, TOKEN | {"expires": NOW}, f"expires: '{NOW}' is over already"),
+    ],
+)
+def test_a_mistaken_value_is_told_with_what_to_write_instead(
+    model: type[Input], given: dict[str, object], told: str
+) -> None:
+    """The field, what was written, and what may be."""
+    with pytest.raises(InvalidInputError) as refused:
+        read(model, given, AT_NOON)
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "field", "value"),
+    [
+        (TableQuery, {"limit": "1"}, "limit", 1),
+        (TableQuery, {"limit": "1000"}, "limit", 1000),
+        (StartReport, DEVICE | {"at": "2025-08-20T12:05:00"}, "at", at("2025-08-20T12:05:00")),
+        (NewToken, TOKEN | {"expires": "2025-08-20T12:00:01"}, "expires", at("2025-08-20T12:00:01")),
+    ],
+)
+def test_a_value_at_its_bound_is_taken(model: type[Input], given: dict[str, object], field: str, value: int) -> None:
+    """The least and the most, and times by the clock."""
+    assert getattr(read(model, given, AT_NOON), field) == value
+
+
+def test_null_stands_for_what_is_taken_where_nothing_is_said() -> None:
+    """Programs that fill in a form of every field send it."""
+    nothing = {"event_type_conn": None, "event_type_disc": None, "info": None}
+    session = read(NewSession, DEVICE | nothing | {"start_time": NOW}, AT_NOON)
+    assert (session.event_type_conn, session.event_type_disc, session.info) == ("Connected", "Disconnected", "")
+    assert read(StartReport, DEVICE | {"event_type": None, "info": "x"}, AT_NOON).event_type == "Connected"
+
+
+@given(st.integers(1 - 2**63, 2**63 - 1), st.integers(0, 2**63 - 1))
+@example(1 - 2**63, 2**63 - 1)
+def test_a_cursor_is_the_place_that_it_was_made_of(key: int, number: int) -> None:
+    """As far as both databases count."""
+    assert parse_cursor("after", cursor("NEWEST", key, number), "NEWEST", 2) == [key, number]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "NEWEST", "NEWEST.1", "NEWEST.1.2.3", "OLDEST.1.2", "NEWEST.1.x", "NEWEST.01.2", "NEWEST. 1.2", "NEWEST.1.2.",
+     f"NEWEST.1.{2**63}", f"NEWEST.{-(2**63)}.1"],
+)  # fmt: skip
+def test_what_is_not_written_as_a_cursor_is_none(text: str) -> None:
+    """Of another list, of other places, or of numbers that no database has."""
+    with pytest.raises(InvalidInputError) as refused:
+        parse_cursor("after", text, "NEWEST", 2)
+    assert str(refused.value) == f"after: '{text}' is not a cursor of this list"
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "rows", "more"),
+    [
+        (None, [1, 2, 3], ["1", "2", "3"], (False, False)),
+        ({"first": 2}, [1, 2], ["1", "2"], (False, False)),
+        ({"first": 2}, [1, 2, 3], ["1", "2"], (True, False)),
+        ({"first": 2, "after": "1"}, [2, 3], ["2", "3"], (False, True)),
+        ({"last": 2}, [3, 2], ["2", "3"], (False, False)),
+        ({"last": 2}, [3, 2, 1], ["2", "3"], (False, True)),
+        ({"last": 2, "before": "3"}, [2, 1], ["1", "2"], (True, False)),
+    ],
+)
+def test_a_page_tells_whether_there_is_more_on_either_side(
+    asked: dict[str, object] | None, found: list[int], rows: list[str], more: tuple[bool, bool]
+) -> None:
+    """By the row too many where it was read to, by its cursor where it began; its rows are in the list's order."""
+    page = cut(None if asked is None else read(Page, asked, AT_NOON), found, str, "at {}".format)
+    assert (page.rows, page.cursors) == (rows, [f"at {row}" for row in rows])
+    assert (page.has_next, page.has_previous) == more
 
 
 @given(st.binary(min_size=6, max_size=6), st.sampled_from([":", "-", ".", ""]), st.booleans())

@@ -148,14 +148,15 @@ def test_who_comes_back_too_late_is_told_so(context: Context) -> None:
     other = cursor_of(first._replace(at=first.at + 1))
     beyond = cursor_of(first._replace(seq=first.seq + 10))
     for where, after, message in (
-        (later, cursor_of(first), "older than an hour"),
-        (context, other, "not of this database"),
-        (context, beyond, "not of this database"),
-        (context, "NEWEST.1.2.3", "not a cursor"),
-        (context, "x", "not a cursor"),
+        (later, cursor_of(first), "is older than an hour; read the sessions anew and subscribe without it"),
+        (context, other, "is not of this database; read the sessions anew and subscribe without it"),
+        (context, beyond, "is not of this database; read the sessions anew and subscribe without it"),
+        (context, "NEWEST.1.2.3", "'NEWEST.1.2.3' is not a cursor of this list"),
+        (context, "x", "'x' is not a cursor of this list"),
     ):
-        with pytest.raises(InvalidInputError, match=message):
+        with pytest.raises(InvalidInputError) as refused:
             told(where, 1, lambda: None, after=after)
+        assert str(refused.value) == f"after: {message}"
 
 
 def test_the_last_change_can_be_come_back_to_however_long_ago_it_was(context: Context) -> None:
@@ -204,6 +205,55 @@ def test_creations_are_forgotten_and_changes_are_kept(context: Context, url: str
 
     run(forget())
     assert sql(url, "SELECT kind FROM change ORDER BY seq") == [("UPDATED",), ("CREATED",)]
+
+
+def test_creations_are_forgotten_each_time_but_not_within_the_hour(context: Context, url: str) -> None:
+    """By whoever goes on forgetting; the very last stays, as the place to go on from."""
+    now = context.clock.now()
+    ticking = replace(context, clock=Clock(context.clock.zone, lambda: now))
+    forgetting = Forgetting(ticking)
+    left = []
+    for passed in (0, HOUR, HOUR, DAY):
+        create(ticking)
+        now += passed
+        run(forgetting())
+        left += sql(url, "SELECT count(*) FROM change")
+    assert left == [(1,), (2,), (1,), (1,)]
+
+
+def test_who_leaves_leaves_the_others_watching_and_the_last_ends_the_reading(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nobody watches, nothing is read."""
+    changed, ended = context.store.changed, []
+
+    async def reading() -> AsyncGenerator[None, None]:
+        try:
+            async with aclosing(changed()) as changes:
+                async for _ in changes:
+                    yield
+        finally:
+            ended.append(True)
+
+    async def watch() -> None:
+        new = read(NewSession, STAY, context.clock)
+        stays, goes = context.feed.watch(None, None), context.feed.watch(None, None)
+        coming = [asyncio.ensure_future(anext(each)) for each in (stays, goes)]
+        await asyncio.sleep(0.3)
+        await sessions.create_one(context, new)
+        await asyncio.gather(*coming)
+        await goes.aclose()
+        await sessions.create_one(context, new)
+        await anext(stays)
+        assert not ended
+        await stays.aclose()
+        assert ended
+
+    async def soon() -> None:
+        await asyncio.wait_for(watch(), 20)
+
+    monkeypatch.setattr(context.store, "changed", reading)
+    run(soon())
 
 
 def test_a_follower_that_is_too_far_behind_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
