@@ -99,7 +99,7 @@ class Clock:
                 f"{shown(text)} is not a time; write it as 2025-08-01T10:00:00, with Z or an offset if it has one"
             )
         try:
-            moment = datetime.fromisoformat(text.upper().replace(",", "."))
+            moment = datetime.fromisoformat(text.upper())
             if match["offset"] is None:
                 moment = self._wall_clock(moment)
             if not FIRST <= moment <= LAST:

@@ -76,7 +76,7 @@ async def copy(source: Store, target: Store, told: Progress) -> Copied:
         await target.write(name)
     copied = 0
     for begun in (False, True):
-        differing = [mac for mac, held in had.items() if there.get(mac, held) != held or (mac not in there)]
+        differing = [mac for mac, held in had.items() if there.get(mac) != held]
         macs = sorted(mac for mac in differing if (mac in there) == begun)
         async for batch in _batches(source, macs):
             await _store(target, batch, known=begun)
