@@ -204,13 +204,22 @@ def test_a_token_that_expires_is_listed_with_its_end(url: str) -> None:
     assert (ends["phone"][0], ends["phone"][2]) == ("calendar", "never")
 
 
-@pytest.mark.parametrize("name", ["phone", OWN, "a b", "", "a\tb", "a\nb", "x" * 101, "\ud800"])
-def test_a_name_that_is_taken_or_none_is_refused(url: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("phone", "'phone' is taken; withdraw that token, or choose another name"),
+        (OWN, f"{OWN} is what the server's own token is called; choose another name"),
+        *((name, "is not a name of a token") for name in ("a b", "", "a\tb", "a\nb")),
+        ("x" * 101, "has 101 characters"),
+        ("\ud800", "contains a character that cannot be stored"),
+    ],
+)
+def test_a_name_that_is_taken_or_none_is_refused(url: str, name: str, why: str) -> None:
     """In a sentence, and the tokens are as they were."""
     token, _ = make(url, "phone")
     answer = command(url, "make", name)
     assert answer.exit_code == 2
-    assert "name: " in answer.stderr
+    assert why in answer.stderr.partition("name: ")[2]
     assert "Traceback" not in answer.output
     assert sql(url, "SELECT name, digest FROM token") == [("phone", sha256(token.encode()).hexdigest())]
 

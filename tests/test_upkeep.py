@@ -15,9 +15,10 @@ from resolvers.clock import parse_period
 from resolvers.context import Context
 from resolvers.moving import NotTheSameError, copy
 from resolvers.retention import prune
+from storage.errors import OutcomeUnknownError
 from storage.migrations import migrate
 from storage.opening import open_store
-from storage.store import Store
+from storage.store import Change, Store
 from storage.tables import DAY, HOUR, MISSING
 from tests import postgres
 from tests.conftest import DATABASES, NOW, TOLD, at, new_database, run, sql
@@ -158,6 +159,31 @@ def test_a_copy_that_was_interrupted_goes_on(
     assert ids(second) == list(range(20))
     run(source.close())
     run(store.close())
+
+
+def test_a_copy_whose_commit_got_no_answer_is_whole(
+    context: Context, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was stored before the connection was lost is met again, and is there once."""
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    migrate(other)
+    source = run(open_store(other))
+    run(source.record([stay(1), stay(2)], TOLD))
+    write = context.store.write
+    writes: list[Change[Any]] = []
+
+    async def lose_once(change: Change[Any]) -> Any:
+        done = await write(change)
+        writes.append(change)
+        if len(writes) == 2:  # after the devices' names
+            raise OutcomeUnknownError
+        return done
+
+    monkeypatch.setattr(context.store, "write", lose_once)
+    assert run(copy(source, context.store, NOTHING)).sessions == 2
+    assert len(writes) == 4
+    assert ids(url) == [1, 2]
+    run(source.close())
 
 
 def test_a_copy_leaves_a_foreign_database_alone(context: Context, url: str, tmp_path: Path) -> None:
