@@ -353,6 +353,15 @@ def test_a_known_query_is_still_told_what_is_wrong_with_its_request(doors: tuple
     assert b"Two" in same(doors, query, variables={"n": 1}, operationName="Two")
 
 
+def test_a_known_list_is_still_told_what_is_wrong_with_its_variables(doors: tuple[TestClient, TestClient]) -> None:
+    """By their types, and by what the list takes."""
+    query = "query($n: Int!, $after: String) { sessions(first: $n, after: $after) { nodes { mac } } }"
+    assert b"errors" not in same(doors, query, variables={"n": 1})
+    assert b"Int cannot represent" in same(doors, query, variables={"n": "many"})
+    assert b"after: " in same(doors, query, variables={"n": 1, "after": "none"})
+    assert b"out of range" in same(doors, query, variables={"n": 10_001})
+
+
 def test_known_queries_are_bounded(doors: tuple[TestClient, TestClient], monkeypatch: pytest.MonkeyPatch) -> None:
     """Ever new queries do not fill the memory, nor do long ones. What is asked again stays."""
     monkeypatch.setattr("schema.documents.KNOWN", 3)
