@@ -133,7 +133,7 @@ DayOrInstant = Annotated[
 ]
 Span = Annotated[Period, BeforeValidator(parse_period), _schema("7 days", format="period")]
 WholeNumber = Annotated[int, *whole(0, 2**63 - 1)]
-Needle = Annotated[str, BeforeValidator(lambda v: parse_text(v, NAME_LENGTH)), WithJsonSchema({"type": "string"})]
+Needle = Annotated[str, text(NAME_LENGTH), WithJsonSchema({"type": "string"})]
 PageSize = Annotated[int, *whole(0, MAX_INT)]
 TokenName = Annotated[str, BeforeValidator(_token_name)]
 Expiry = Annotated[int | None, BeforeValidator(_expiry)]
