@@ -89,9 +89,11 @@ def new_database(kind: str, folder: Path) -> str:
 
 
 @pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty, migrated database of each kind."""
-    return new_database(request.param, tmp_path)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty, migrated database of each kind, for as long as the test runs."""
+    yield (made := new_database(request.param, tmp_path))
+    if request.param == "postgresql":
+        postgres.drop(sql, made)
 
 
 @pytest.fixture

@@ -18,16 +18,16 @@ from storage.opening import open_store
 from storage.postgresql.pools import SETTINGS
 from storage.postgresql.transaction import BULK, compiled
 from storage.store import Transaction
-from tests.conftest import TOLD, client_of, new_database, run, sql
+from tests.conftest import TOLD, client_of, run, sql
 from tests.test_upkeep import ids, stay
 
 LISTED = sessions.sessions(sessions.Listing())
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
+@pytest.fixture(params=["postgresql"])
+def url(url: str) -> str:
     """These are of PostgreSQL alone."""
-    return new_database("postgresql", tmp_path)
+    return url
 
 
 def lose(monkeypatch: pytest.MonkeyPatch, *, committed: bool, times: int = 1) -> None:
