@@ -147,7 +147,7 @@ async def _again(device: Device, row: SessionRow, there: There, ip: str, at: int
     if row.ip != ip and is_news(row, there, at):
         row = await device.change(row, **moved(row, ip, at))
     later: dict[str, int] = {}
-    if at > max(row.connected_at or at, there.told_at or 0):
+    if _is_after(at, row.connected_at, there.told_at):
         # A stop that comes late may be of an earlier instant: then this is where the device was back.
         later["told_at"] = at
     if there.seen_at is not None and there.seen_at < at:
@@ -160,7 +160,11 @@ async def _again(device: Device, row: SessionRow, there: There, ip: str, at: int
 
 def is_news(row: SessionRow, there: There, at: int) -> bool:
     """Whether an instant is after the last at which a session is known to have been there."""
-    return at > max(row.connected_at or at, there.last or 0)
+    return _is_after(at, row.connected_at, *there)
+
+
+def _is_after(at: int, *instants: int | None) -> bool:
+    return all(at > instant for instant in instants if instant is not None)
 
 
 async def stopped(device: Device, report: StopReport, at: int) -> Reported:

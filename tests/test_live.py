@@ -171,6 +171,16 @@ def test_an_older_report_does_not_bring_an_address_back(context: Context, url: s
     assert found == ip
 
 
+def test_what_is_before_1970_has_an_order_too(context: Context, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later address is the session's, and a stop that comes late leaves what was told after it."""
+    monkeypatch.setattr("tests.test_live.DAY", "1969-07-20T")
+    run(reports(context, "start 10:00 10.0.0.1, start 11:00 10.0.0.2, stop 10:30"))
+    assert sql(url, "SELECT ip, connected_at, disconnected_at FROM session ORDER BY starts_at") == [
+        ("10.0.0.2", at("1969-07-20T10:00"), at("1969-07-20T10:30")),
+        ("10.0.0.2", at("1969-07-20T11:00"), None),
+    ]
+
+
 def test_a_note_that_does_not_fit_is_left_to_the_journal(context: Context, url: str) -> None:
     """An info of the greatest length stays as it is, and the address changes nevertheless."""
     full = "x" * 10_000
