@@ -15,6 +15,7 @@ from netsessions import workers
 from netsessions.app import running_app
 from netsessions.backup_command import backup_command, restore_command
 from netsessions.commands import copy_command, db_commands, demo_command, prune_command, sweep_command
+from netsessions.connections import configured
 from netsessions.import_command import import_command
 from netsessions.observe import configure_logging
 from netsessions.radius import radius_command
@@ -25,7 +26,6 @@ from storage.errors import StoreUnusableError
 from storage.opening import make_ready
 
 STUCK_MS = 30_000  # for which what was sent may lie unread
-GRACE_SECONDS = 30  # for requests under way when the server is told to stop
 
 
 @click.group()
@@ -86,7 +86,7 @@ def serve(settings: Settings) -> None:
             make_ready(settings.database_url)
             if settings.workers > 1:
                 _greet(settings)
-                workers.serve(settings, token, listener, grace=GRACE_SECONDS)
+                workers.serve(settings, token, listener)
             else:
                 with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
                     runner.run(_serve(settings, token, listener))
@@ -102,15 +102,7 @@ def serve(settings: Settings) -> None:
 async def _serve(settings: Settings, token: str, listener: socket.socket) -> None:
     async with running_app(settings, token) as app:
         _greet(settings)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            **workers.websockets(settings),
-            lifespan="on",
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
+        config = configured(app, settings)
         # What is there by now stays: the collector need not look through it again and again.
         gc.collect()
         gc.freeze()

@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from socket import socket
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
 from netsessions.app import running_app
+from netsessions.connections import configured
 from netsessions.ending import Ending
 from netsessions.observe import configure_logging
 from netsessions.settings import Settings
@@ -27,11 +26,6 @@ from storage.errors import StoreUnusableError
 from storage.marks import Marks
 
 SLOW_SECONDS = 30  # that a worker may take to start, or to answer its parent, before it is taken for stuck and replaced
-
-
-def websockets(settings: Settings) -> dict[str, Any]:
-    """A message holds no more than a body may. Compressing each change for each subscriber is what would take longest."""
-    return {"ws_max_size": settings.max_body, "ws_per_message_deflate": False}
 
 
 class Worker:
@@ -82,18 +76,9 @@ def _shared() -> Iterator[Path]:
         yield Path(folder)
 
 
-def serve(settings: Settings, token: str, listener: socket, *, grace: int) -> None:
+def serve(settings: Settings, token: str, listener: socket) -> None:
     """Runs the workers on a socket until a signal ends them, and starts anew those that end by themselves."""
     with _shared() as folder:
-        config = uvicorn.Config(
-            Worker(settings, token, folder),
-            workers=settings.workers,
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            **websockets(settings),
-            timeout_graceful_shutdown=grace,
-            timeout_worker_healthcheck=SLOW_SECONDS,
-        )
+        worker = Worker(settings, token, folder)
+        config = configured(worker, settings, workers=settings.workers, timeout_worker_healthcheck=SLOW_SECONDS)
         Multiprocess(config, [listener]).run()

@@ -13,8 +13,8 @@ from graphql import OperationDefinitionNode, get_introspection_query, parse
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from netsessions.connections import configured
 from netsessions.settings import Settings
-from netsessions.workers import websockets
 from resolvers.context import Context
 from resolvers.limits import DEFAULT, Limits
 from rest_compat.door import rest_door
@@ -80,7 +80,7 @@ def test_limits_hold_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> Non
     for limit, name in names.items():
         monkeypatch.setenv(name.upper(), str(getattr(own, limit)))
     assert Settings(_env_file=None).limits == own
-    assert websockets(Settings(_env_file=None))["ws_max_size"] == 20_000
+    assert configured(None, Settings(_env_file=None)).ws_max_size == 20_000
 
 
 @pytest.mark.parametrize(

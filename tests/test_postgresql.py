@@ -126,7 +126,8 @@ def test_a_failing_session_fails_alone(context: Context, url: str) -> None:
 
 def test_without_a_free_connection_it_is_503(context: Context, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At both doors, with the time after which to try again; and none of it stays when there is one again."""
-    monkeypatch.setattr("storage.postgresql.store.WAIT", 0.1)
+    for module in ("pools", "store"):
+        monkeypatch.setattr(f"storage.postgresql.{module}.WAIT", 0.1)
     monkeypatch.setattr("storage.postgresql.store.PATIENCE", 0.2)
     pool: Any = context.store._primary  # type: ignore[attr-defined]
 

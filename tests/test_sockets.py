@@ -24,7 +24,7 @@ BEARER = b"Authorization: Bearer " + TOKEN.encode()
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all; whatever came, it runs on, has nothing left open and no failure in its log."""
+    """One server for all. Whatever came, it runs on, has nothing open and no failure in its log, and ends when it is to."""
     with running(tmp_path_factory.mktemp("sockets")) as server:
         before = connections(server)
         yield server
@@ -36,6 +36,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         log = server.output.read_text()
         assert "Traceback" not in log
         assert '"level": "error"' not in log
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began < SECONDS
 
 
 @pytest.fixture(scope="module")
