@@ -23,7 +23,7 @@ from tests.test_files import SAMPLES
 from tests.test_import import GENERATIONS, A, B, write
 
 DATABASES_SPOILT = 30  # of each generation, in each way: 540, and as many with our other database
-TEXTS_SPOILT = 30  # of each format, in each way: 750, and as many with our other database
+TEXTS_SPOILT = 10  # of each format, in each way: 250, and as many with our other database
 
 Spoil = Callable[[random.Random, bytearray], None]
 VALUES: list[Any] = [

@@ -242,7 +242,7 @@ def document(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return text, {"variables": variables, "operationName": "One"}
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(request_=document())
 def test_generated_queries_are_answered_the_same(
     doors: tuple[TestClient, TestClient], request_: tuple[str, dict[str, Any]]
@@ -283,7 +283,7 @@ def alone(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return text, {"variables": variables}
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(request_=alone())
 def test_generated_lists_are_answered_the_same(
     doors: tuple[TestClient, TestClient], request_: tuple[str, dict[str, Any]]

@@ -202,6 +202,7 @@ def test_columns_are_read_as_they_were_written(rows: list[tuple[int, bytes]]) ->
     largest=st.sampled_from([presence.LARGEST, 64]),
 )
 @example(stays=[(1, 0, 9), (1, 2, 2), (1, 9, 0), (2, 9, 3)], cuts={9}, largest=64)
+@example(stays=[(1, 0, 0)], cuts=set(), largest=64)
 def test_the_sweep_finds_what_a_look_at_every_moment_finds(
     stays: list[tuple[int, int, int]], cuts: set[int], largest: int
 ) -> None:
@@ -356,6 +357,41 @@ def test_every_bucket_holds_what_counting_by_the_minute_finds(
         await store.close()
 
     asyncio.run(main())
+
+
+NOBODY: Any = None  # an estimate asks no store
+
+
+@pytest.mark.parametrize(
+    ("macs", "window", "part"),
+    [
+        (None, (1000, 1100), 1.0),
+        (None, (-5000, 5000), 1.0),
+        (None, (1050, 1100), 0.5),
+        (None, (0, 1025), 0.25),
+        (None, (1100, 1200), 0.0),
+        (None, (0, 1000), 0.0),
+        ([MAC], (1000, 1100), 0.25),
+        ([MAC, OTHER], (1000, 1050), 0.25),
+        ([MAC] * 9, (1000, 1100), 1.0),
+    ],
+)
+def test_what_a_window_asks_for_is_estimated(macs: list[str] | None, window: tuple[int, int], part: float) -> None:
+    """By its length, where the store has sessions, and by how many of its devices are asked for."""
+    asked = presence._Asked(NOBODY, {}, macs, first=1000, last=1099, devices=4)
+    assert asked.share(*window) == pytest.approx(part)
+
+
+def test_what_is_estimated_of_a_store_without_devices_is_no_division_by_nothing() -> None:
+    """Of one device neither: that is all there is."""
+    for devices in (0, 1):
+        assert presence._Asked(NOBODY, {}, [MAC], first=7, last=7, devices=devices).share(0, 100) == 1
+
+
+def test_what_is_of_one_device_stays_in_its_order() -> None:
+    """Of many sessions, too, which are sorted in another way than a few."""
+    devices = np.array([2**33, 1, 2**16, 2**16 + 1, 1] * 500, np.uint64)
+    assert presence._by_device(devices).tolist() == sorted(range(len(devices)), key=devices.tolist().__getitem__)
 
 
 def test_a_sum_of_long_stays_is_exact() -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,10 +41,17 @@ def demo(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def invented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that holds the invented network, to be copied."""
+    demo(folder := tmp_path_factory.mktemp("invented"))
+    return folder / "netsessions.db"
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory, invented: Path) -> Iterator[Server]:
     """The invented network, looked at and not changed."""
     folder = tmp_path_factory.mktemp("network")
-    demo(folder)
+    shutil.copy(invented, folder)
     with running(folder, TIMEZONE=ZONE.key) as server:
         yield server
 
@@ -57,9 +65,9 @@ def serving(page: Page, folder: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def changing(page: Page, tmp_path: Path) -> Iterator[Server]:
+def changing(page: Page, tmp_path: Path, invented: Path) -> Iterator[Server]:
     """The invented network, for a test that changes it."""
-    demo(tmp_path)
+    shutil.copy(invented, tmp_path)
     with serving(page, tmp_path) as server:
         yield server
 
