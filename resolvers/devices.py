@@ -69,7 +69,7 @@ def _place(order: Order, given: str) -> dict[str, Any]:
     _, written, mac = given.split(".")
     key = parse_text(bytes.fromhex(written).decode(), LONGEST_KEY) if order == "NAME" else int(written)
     if _cursor(order, key, parse_mac(mac)) != given or (isinstance(key, int) and abs(key) > ask.NEVER):
-        raise ValueError("is not what this server wrote")
+        raise ValueError
     return {"key": key, "mac": mac}
 
 

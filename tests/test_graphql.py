@@ -230,6 +230,7 @@ def test_a_device_is_known_by_its_sessions(ask: Ask) -> None:
     }
     [error] = ask(name, m="00:00:00:00:00:01", n="x")["errors"]
     assert error["extensions"]["code"] == "NOT_FOUND"
+    assert error["message"] == "mac: 00:00:00:00:00:01 is not known; a device is known by its first session"
     assert ask('{ device(mac: "00:00:00:00:00:01") { name } }')["data"] == {"device": None}
     found = ask('{ devices(search: "lap") { totalCount } a: devices(connected: true) { nodes { mac } } }')["data"]
     assert found == {"devices": {"totalCount": 0}, "a": {"nodes": [{"mac": MAC}]}}
@@ -286,6 +287,25 @@ def test_the_latest_to_start_need_not_be_the_last_seen(ask: Ask, context: Contex
         create(ask, mac=mac, startTime=iso(then + start), endTime=iso(then + end))
     seen = ask(DEVICES, o="LAST_SEEN")["data"]["devices"]["nodes"]
     assert [node["mac"] for node in seen] == [MAC, "AA:BB:CC:DD:EE:00"]
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "has"),
+    [
+        ({"c": True}, lambda node: node["isConnected"]),
+        ({"c": False}, lambda node: not node["isConnected"]),
+        ({"s": "P"}, lambda node: "p" in (node["name"] or "")),
+        ({"s": "p", "c": False}, lambda node: "p" in (node["name"] or "") and not node["isConnected"]),
+    ],
+)
+def test_a_list_of_devices_can_be_narrowed(
+    ask: Ask, context: Context, narrowed: dict[str, Any], has: Callable[[Any], bool]
+) -> None:
+    """To those that are connected or are not, and to those whose name has some letters; none of them is left out."""
+    create_devices(ask, context)
+    found = ask(DEVICES, **narrowed)["data"]["devices"]
+    assert found["nodes"] == [node for node in ask(DEVICES)["data"]["devices"]["nodes"] if has(node)]
+    assert len(found["nodes"]) == found["totalCount"] > 1
 
 
 @pytest.mark.parametrize("order", ["MAC", "NAME", "LAST_SEEN"])

@@ -149,16 +149,26 @@ def test_a_day_that_a_zone_left_out_has_no_bucket(ask: Ask, zone: str) -> None:
         ({"end": "2025-07-31"}, "end", "end: is before start"),
         ({"end": "2052-12-17"}, "end", "end: is more than 10000 buckets away from start; name an earlier day"),
         ({"end": "2026-09-21", "bucket": "HOUR"}, "end", "an earlier day, or ask for days"),
-        ({"end": "2025-08-01T10:00"}, "end", "is not a day"),
-        ({"start": "2025-02-30"}, "start", "is not a day that exists"),
-        ({"macs": [MAC, "AA:BB"]}, "macs.1", "'AA:BB' is not a MAC address"),
+        ({"end": "2025-08-01T10:00"}, "end", "is not a day; write it as 2025-08-01"),
+        ({"start": "2025-02-30"}, "start", "is not a day that exists: day is out of range for month"),
+        ({"macs": [MAC, "AA:BB"]}, "macs.1", "'AA:BB' is not a MAC address; write it as AA:BB:CC:DD:EE:FF"),
     ],
 )
 def test_bad_input_names_the_field_and_the_way_out(ask: Ask, changed: dict[str, Any], field: str, words: str) -> None:
     """A mistake is answered with its field and what to write instead."""
     [error] = ask(PRESENCE, **{"start": "2025-08-01", "end": "2025-08-01"} | changed)["errors"]
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
-    assert words in error["message"]
+    assert error["message"].endswith(words)
+
+
+@pytest.mark.parametrize("macs", [None, [], [OTHER]])
+def test_what_nobody_was_there_for_is_zeros(context: Context, ask: Ask, macs: list[str] | None) -> None:
+    """Whole ones, as all other numbers are: in an empty store, for no device, and for one without sessions."""
+    if macs is not None:
+        record(ask, (MAC, "2025-08-01T10:00", "2025-08-01T12:00"))
+    given = {"start": "2025-08-01", "end": "2025-08-01", "bucket": "day", "macs": macs}
+    [found] = run(presence.presence(context, inputs.read(inputs.PresenceQuery, given, context.clock)))
+    assert [*map(repr, found[2:])] == ["0"] * 4
 
 
 def test_ten_thousand_buckets_are_answered(ask: Ask) -> None:

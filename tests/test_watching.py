@@ -138,12 +138,16 @@ def test_who_comes_back_is_told_what_was_missed(context: Context) -> None:
         create(context, info=str(n))
     found = told(context, 4, lambda: create(context, info="later"), after=cursor_of(first))
     assert [change.session.info for change in found if change.session] == ["0", "1", "2", "later"]
+    found = told(context, 2, lambda: None, after=cursor_of(found[1]))
+    assert [change.session.info for change in found if change.session] == ["2", "later"]
 
 
 def test_who_comes_back_too_late_is_told_so(context: Context) -> None:
     """What is older than an hour may be forgotten: an answer with a gap would look whole."""
     (first,) = told(context, 1, lambda: create(context))
     create(context)
+    in_time = replace(context, clock=Clock(context.clock.zone, lambda: context.clock.now() + HOUR))
+    assert len(told(in_time, 1, lambda: None, after=cursor_of(first))) == 1
     later = replace(context, clock=Clock(context.clock.zone, lambda: context.clock.now() + HOUR + 1))
     other = cursor_of(first._replace(at=first.at + 1))
     beyond = cursor_of(first._replace(seq=first.seq + 10))
