@@ -62,7 +62,7 @@ def invalid_input(error: ValidationError, known: Mapping[str, Any]) -> InvalidIn
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, FieldError):
         path.append(cause.field)
-    return InvalidInputError(".".join(map(str, path))[:SHOWN] or "body", _problem(first, known))
+    return InvalidInputError(".".join(map(str, path))[:SHOWN], _problem(first, known))
 
 
 def _problem(mistake: ErrorDetails, known: Mapping[str, Any]) -> str:

@@ -512,6 +512,7 @@ def test_a_token_has_only_so_many_connections_open(client: Client, made: Made) -
                 assert closing_code(socket) == 4429
         answer = client(mine, access).post("/graphql", **events)  # type: ignore[arg-type]
         assert (answer.status_code, error_of(answer)) == (429, "TOO_MANY")
+        assert "This token has 2 connections open, as many as it may; close some." in answer.text
         assert int(answer.headers["Retry-After"]) > 0
         assert client(mine, access).get("/sessions/list").status_code == 200
         with opened(client(None, access), other) as socket:

@@ -64,6 +64,8 @@ AT_NOON = Clock(ZoneInfo("UTC"), time=lambda: at(NOW))
             "name: 'a b' is not a name of a token; write it in visible characters without blanks",
         ),
         (NewToken, TOKEN | {"expires": NOW}, f"expires: '{NOW}' is over already"),
+        (StartReport, {"ip": "10.0.0.1"}, "mac: is required"),
+        (StartReport, DEVICE | {"when": 1}, "when: is not known here; known are: mac, ip, at, event_type, info"),
     ],
 )
 def test_a_mistaken_value_is_told_with_what_to_write_instead(

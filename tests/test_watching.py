@@ -176,8 +176,14 @@ def test_who_falls_behind_reads_on_in_the_journal(context: Context, monkeypatch:
     monkeypatch.setattr("resolvers.broadcast.HELD", 5)
     monkeypatch.setattr("resolvers.feed.CHUNK", 7)
     new = [read(NewSession, STAY | {"info": str(n)}, context.clock) for n in range(200)]
-    found = told(context, 200, lambda: run(_create(context, new)))
-    assert [change.session.info for change in found if change.session] == [str(n) for n in range(200)]
+
+    def work() -> None:
+        create(context, info="first")
+        time.sleep(0.3)  # for it to be told by itself
+        run(_create(context, new))
+
+    found = told(context, 201, work)
+    assert [change.session.info for change in found if change.session] == ["first", *map(str, range(200))]
 
 
 def test_watching_can_be_begun_anew_after_it_failed(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +195,7 @@ def test_watching_can_be_begun_anew_after_it_failed(context: Context, monkeypatc
 
     with monkeypatch.context() as patched:
         patched.setattr(context.store, "changed", broken)
-        with pytest.raises(StoreUnavailableError):
+        with pytest.raises(StoreUnavailableError, match="^the journal cannot be read any more$"):
             told(context, 1, lambda: None)
     assert [change.mac for change in told(context, 1, lambda: create(context))] == [MAC]
     run(context.feed.close())
@@ -258,6 +264,18 @@ def test_who_leaves_leaves_the_others_watching_and_the_last_ends_the_reading(
 
     monkeypatch.setattr(context.store, "changed", reading)
     run(soon())
+
+
+def test_a_feed_that_is_closed_lets_go_of_whoever_watches_for_good(context: Context) -> None:
+    """They come to an end, which is no failure; so does, at once, whoever comes later."""
+
+    async def watch() -> list[Any]:
+        coming = asyncio.ensure_future(anext(context.feed.watch(None, None), None))
+        await asyncio.sleep(0.3)
+        await context.feed.close()
+        return await asyncio.wait_for(asyncio.gather(coming, anext(context.feed.watch(None, None), None)), 20)
+
+    assert run(watch()) == [None, None]
 
 
 def test_a_follower_that_is_too_far_behind_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
