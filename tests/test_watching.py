@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from netsessions.patience import SECONDS, TOO_SLOW, Patience
 from resolvers import live, sessions
-from resolvers.broadcast import Broadcast, TooSlowError
+from resolvers.broadcast import TURN, Broadcast, TooSlowError
 from resolvers.clock import Clock
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError
@@ -195,7 +195,7 @@ def test_watching_can_be_begun_anew_after_it_failed(context: Context, monkeypatc
 
     with monkeypatch.context() as patched:
         patched.setattr(context.store, "changed", broken)
-        with pytest.raises(StoreUnavailableError, match="^the journal cannot be read any more$"):
+        with pytest.raises(StoreUnavailableError, match=r"^the journal cannot be read any more$"):
             told(context, 1, lambda: None)
     assert [change.mac for change in told(context, 1, lambda: create(context))] == [MAC]
     run(context.feed.close())
@@ -273,7 +273,8 @@ def test_a_feed_that_is_closed_lets_go_of_whoever_watches_for_good(context: Cont
         coming = asyncio.ensure_future(anext(context.feed.watch(None, None), None))
         await asyncio.sleep(0.3)
         await context.feed.close()
-        return await asyncio.wait_for(asyncio.gather(coming, anext(context.feed.watch(None, None), None)), 20)
+        async with asyncio.timeout(20):
+            return [await coming, await anext(context.feed.watch(None, None), None)]
 
     assert run(watch()) == [None, None]
 
@@ -295,6 +296,29 @@ def test_a_follower_that_is_too_far_behind_is_let_go_of(monkeypatch: pytest.Monk
         return found
 
     assert run(follow()) == [1, 2, 3, 4]
+
+
+def test_a_follower_that_need_not_wait_lets_others_have_their_turn() -> None:
+    """However much there is to be told, the event loop goes round meanwhile."""
+
+    async def follow() -> int:
+        broadcast: Broadcast[int] = Broadcast()
+        following, turns = broadcast.follow(), 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        broadcast.tell([*range(1000)])
+        going_on = asyncio.create_task(others())
+        for _ in range(1000):
+            await anext(following)
+        going_on.cancel()
+        return turns
+
+    assert 1000 / TURN - 2 <= run(follow()) <= 1000 / TURN + 2
 
 
 class Told:
