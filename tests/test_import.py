@@ -539,3 +539,18 @@ def test_usual_times_are_read_as_all_others_are(text: str) -> None:
     except ValueError:
         expected = None
     assert usual in (expected, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2025-08-01T12:00+02", "2025-08-01T10:00Z"),
+        ("2025-08-01 03:00:00.5-07:00", "2025-08-01T10:00:00.5Z"),
+        ("2025-08-01T10:00Z", "2025-08-01T10:00Z"),
+        ("2025-08-01 12:00", "2025-08-01T10:00Z"),
+    ],
+)
+def test_unusual_times_are_of_their_offset_or_of_the_zone(text: str, utc: str) -> None:
+    """An offset stands for itself, wherever the file is from."""
+    assert _usual(text, ZoneInfo("Europe/Berlin")) is None
+    assert _instant(text, ZoneInfo("Europe/Berlin")) == at(utc)

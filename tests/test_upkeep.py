@@ -11,6 +11,7 @@ from sqlalchemy import UniqueConstraint
 
 import storage.tables
 from netsessions.cli import main
+from resolvers import moving
 from resolvers.clock import parse_period
 from resolvers.context import Context
 from resolvers.moving import NotTheSameError, copy
@@ -183,6 +184,42 @@ def test_a_copy_whose_commit_got_no_answer_is_whole(
     assert run(copy(source, context.store, NOTHING)).sessions == 2
     assert len(writes) == 4
     assert ids(url) == [1, 2]
+    run(source.close())
+
+
+def test_the_checksum_is_of_every_session(context: Context, tmp_path: Path) -> None:
+    """Sixteen digits, others with each session that comes or is otherwise."""
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    migrate(other)
+    source, sums = run(open_store(other)), []
+    for n in range(16):
+        run(source.record([stay(n)], TOLD))
+        sums.append(run(copy(source, context.store, NOTHING)).checksum)
+    run(source.close())
+    assert len(set(sums)) == 16
+    assert all(re.fullmatch("[0-9a-f]{16}", each) for each in sums)
+
+
+def test_a_copy_that_somebody_wrote_to_meanwhile_is_told(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came into the target beside the copy is not taken for copied."""
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    migrate(other)
+    source, beside = run(open_store(other)), moving._beside
+    run(source.record([stay(1)], TOLD))
+
+    async def meanwhile(source: Store, target: Store) -> None:
+        await beside(source, target)
+        await target.record([stay(2)], TOLD)
+
+    monkeypatch.setattr("resolvers.moving._beside", meanwhile)
+    with pytest.raises(NotTheSameError) as told:
+        run(copy(source, context.store, NOTHING))
+    assert str(told.value) == (
+        "Source and target differ in AA:BB:CC:DD:EE:02. Where somebody writes to one of them, stop that and copy again; "
+        "otherwise copy into an empty database."
+    )
     run(source.close())
 
 

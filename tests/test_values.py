@@ -168,6 +168,11 @@ def test_an_ip_is_kept_in_canonical_form(address: object) -> None:
     assert parse_ip(ip_address(canonical).exploded) == canonical
 
 
+def test_the_longest_way_to_write_an_ip_is_read() -> None:
+    """With a tail as of IPv4."""
+    assert parse_ip("0000:0000:0000:0000:0000:FFFF:192.168.100.100") == "::ffff:c0a8:6464"
+
+
 @pytest.mark.parametrize(
     "text", ["", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4/24", "fe80::1%eth0", " ::1"]
 )
