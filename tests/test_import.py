@@ -1,8 +1,10 @@
 """What NetAlertX or Pi.Alert recorded comes in whole, once, and their file stays as it was."""
 
+import asyncio
 import hashlib
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -188,6 +190,8 @@ def test_a_name_that_a_person_gave_stays(context: Context, url: str, tmp_path: P
         ("2025-07-10 10:00:00", "2025-07-10 11:00:00", ("2025-07-10T08:00:00Z", "2025-07-10T09:00:00Z")),
         ("2025-03-30 01:30:00", "2025-03-30 02:30:00", ("2025-03-30T00:30:00Z", "2025-03-30T01:30:00Z")),  # skipped
         ("2025-10-26 02:50:00", "2025-10-26 02:10:00", ("2025-10-26T00:50:00Z", "2025-10-26T01:10:00Z")),  # repeated
+        ("2025-10-26 02:30:00", "2025-10-26 02:30:00", ("2025-10-26T00:30:00Z", "2025-10-26T00:30:00Z")),
+        ("2025-10-26 02:30:00+01:00", "2025-10-26 02:30:00", ("2025-10-26T01:30:00Z", "2025-10-26T01:30:00Z")),
     ],
 )
 def test_times_of_the_first_generation_are_local(
@@ -203,8 +207,9 @@ def test_times_of_the_first_generation_are_local(
 @pytest.mark.parametrize("zone", ["Europe/Berlin"])
 def test_the_zone_is_the_servers_unless_told(context: Context, rows: Rows, tmp_path: Path) -> None:
     """Without a zone, local times are in that of the server."""
-    take(context, write(tmp_path / "source.db", [COMPLETE], columns=FIRST))
+    report = take(context, write(tmp_path / "source.db", [COMPLETE], columns=FIRST))
     assert [row[3] for row in rows()] == [at("2025-08-01T08:00:00Z")]
+    assert (report.zone, report.local_time) == ("Europe/Berlin", True)
 
 
 def test_times_of_the_second_generation_are_utc(context: Context, rows: Rows, tmp_path: Path) -> None:
@@ -228,6 +233,7 @@ def test_a_refused_row_keeps_nobody_out(context: Context, rows: Rows, tmp_path: 
         (A, IP, "Connected", T2, "Disconnected", T1, 0, ""),
         (A, IP, "e" * 101, T1, "Disconnected", T2, 0, ""),
         (A, IP, "Connected", T1, "Disconnected", T2, 0, b"\xff"),
+        (A, IP, "Connected", T1, "e" * 101, T2, 0, ""),
     ]
     report = take(context, write(tmp_path / "source.db", [*bad, *EVERY_KIND]))
     assert {reason: refusals.count for reason, refusals in report.refused.items()} == {
@@ -239,11 +245,60 @@ def test_a_refused_row_keeps_nobody_out(context: Context, rows: Rows, tmp_path: 
         "end before start": 1,
         "unreadable connection event": 1,
         "unreadable info": 1,
+        "unreadable disconnection event": 1,
     }
+    assert report.refused["neither end has a time"].examples == [(8, repr(A))]
+    assert report.refused["end before start"].examples == [(9, repr(T1))]
     assert report.refused["no MAC address"].examples == [(1, "'Internet'"), (2, "'None'"), (3, "'123'")]
     ((rowid, value),) = report.refused["unreadable connection time"].examples
     assert (rowid, len(value)) == (6, 100)
     assert report.imported == len(rows()) == 4
+
+
+def test_what_is_imported_is_counted_as_written(context: Context, tmp_path: Path) -> None:
+    """Once, and what a dry run undoes is not."""
+    counted: list[int] = []
+    telling = replace(context, on_written=counted.append)
+    file = write(tmp_path / "source.db", EVERY_KIND)
+    take(telling, file, dry_run=True)
+    assert counted == []
+    take(telling, file)
+    take(telling, file)
+    assert counted == [4, 0]
+
+
+def test_an_import_that_is_broken_off_leaves_nothing(
+    context: Context, rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever broke it off goes on when the store has given it up, and not before."""
+    monkeypatch.setattr("resolvers.imports.importer.STEP", 1)
+    file = write(tmp_path / "source.db", EVERY_KIND)
+    write_, ended = context.store.write, []
+
+    async def noted(change: Any, **how: Any) -> Any:
+        try:
+            return await write_(change, **how)
+        finally:
+            ended.append(True)
+
+    async def broken_off() -> None:
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def progress(_: int, __: int) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            time.sleep(0.2)
+
+        importing = asyncio.create_task(import_file(context, file, None, dry_run=False, progress=progress))
+        await begun.wait()
+        importing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await importing
+        assert ended == [True]
+
+    monkeypatch.setattr(context.store, "write", noted)
+    run_(broken_off())
+    assert rows() == []
 
 
 @pytest.mark.parametrize("beside", ["nothing", "log", "log of a running program"])

@@ -42,7 +42,7 @@ async def import_file(
     with opened(path, form) as source:
         meant = (zone or context.clock.zone) if source.local_time else UTC_ZONE
         stopped = Event()
-        report = Report(source.format, source.by_line, meant.key, source.local_time)
+        report: Report
 
         async def change(transaction: Transaction) -> None:
             nonlocal report
