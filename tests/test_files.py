@@ -28,7 +28,7 @@ from storage.sources.files import LONGEST, SourceError
 from storage.sources.recognition import FORMATS, Format, opened
 from tests.conftest import DATABASES, NOW, at, client_of, new_database, sql
 from tests.conftest import run as run_
-from tests.test_import import run
+from tests.test_import import run, write
 
 MISSING = "<missing event>"
 A, B, C, D, E = (f"AA:BB:CC:00:00:0{n}" for n in range(1, 6))
@@ -412,6 +412,76 @@ def test_leases_of_dnsmasq_without_their_start(context: Context, url: str, rows:
     }
     assert names(url) == {}
     assert take(context, file).already_there == 1
+
+
+OUT_OF_ORDER = "lease 10.0.0.20 { starts 3 2025/08/20 08:00:00; ends 3 2025/08/20 07:00:00; hardware ethernet %s; }"
+
+
+@pytest.mark.parametrize(
+    ("lease", "lease_time", "reason", "value"),
+    [
+        (OUT_OF_ORDER, None, "end before start", "'10.0.0.20'"),
+        ("999999999999 %s 10.0.0.20 * *", None, "time out of range", "'999999999999000000'"),
+        (
+            "1755684000 %s 10.0.0.20 * *",
+            "9000 years",
+            "start out of range",
+            "'reaches back too far; at most to the year 1900'",
+        ),
+    ],
+)
+def test_a_lease_that_cannot_have_been_is_refused(
+    context: Context, rows: Rows, tmp_path: Path, lease: str, lease_time: str | None, reason: str, value: str
+) -> None:
+    """With its line and with what is wrong in it."""
+    file = tmp_path / "file.leases"
+    file.write_text(f"{lease % A.lower()}\n")
+    report = take(context, file, lease_time=lease_time)
+    assert {why: found.examples for why, found in report.refused.items()} == {reason: [(1, value)]}
+    assert rows() == []
+
+
+@pytest.mark.parametrize(
+    ("leases", "session"),
+    [
+        (["1755684000 %s 10.0.0.20 * *"] * 2, (None, at("2025-08-20T10:00:00Z"), "MISSING_CONNECTION")),
+        (
+            [
+                "lease 10.0.0.20 { starts 3 2025/08/20 08:00:00; ends 3 2025/08/20 10:00:00; binding state active; "
+                "hardware ethernet %s; }",
+                "lease 10.0.0.20 { starts 3 2025/08/20 09:00:00; ends 3 2025/08/20 18:00:00; binding state free; "
+                "hardware ethernet %s; }",
+            ],
+            (at("2025-08-20T08:00:00Z"), None, "MISSING_DISCONNECTION"),
+        ),
+    ],
+)
+def test_what_renews_a_lease_knows_how_it_ended(
+    context: Context, rows: Rows, tmp_path: Path, leases: list[str], session: tuple[Any, ...]
+) -> None:
+    """Where it began the first one knows, if any does; one that was given back before its end ended when nobody knows."""
+    file = tmp_path / "file.leases"
+    file.write_text("".join(f"{each % A.lower()}\n" for each in leases))
+    report = take(context, file)
+    assert (report.read, report.imported, report.renewals) == (2, 1, 1)
+    [row] = rows()
+    assert (row[3], row[4], row[8]) == session
+
+
+def test_an_import_tells_how_far_it_is(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By lines where the file has them, by records elsewhere, of as many as there are; and at the end, all of them."""
+    monkeypatch.setattr("resolvers.imports.importer.STEP", 2)
+
+    def told(file: Path) -> list[tuple[int, int]]:
+        steps: list[tuple[int, int]] = []
+        run_(import_file(context, file, None, lease_time=None, dry_run=True, progress=lambda *step: steps.append(step)))
+        return steps
+
+    lines = tmp_path / "dhcp.leases"
+    lines.write_text("duid 00:01:00:01:2a\n" + "1755684000 aa:bb:cc:00:00:01 10.0.0.20 * *\n" * 5)
+    database = write(tmp_path / "source.db", [(A, "10.0.0.1", "Connected", None, "", None, 0, "")] * 5)
+    assert told(lines) == [(3, 6), (5, 6), (6, 6)]
+    assert told(database) == [(2, 5), (4, 5), (5, 5)]
 
 
 def test_leases_of_dnsmasq_with_their_length(context: Context, url: str, rows: Rows, tmp_path: Path) -> None:
