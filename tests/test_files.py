@@ -21,6 +21,7 @@ from resolvers.clock import Clock, parse_period
 from resolvers.context import Context
 from resolvers.imports.importer import import_file
 from resolvers.imports.reports import Report
+from resolvers.imports.storing_exports import StoringExports
 from resolvers.inputs import NewSession, read
 from rest_compat.door import rest_door
 from storage.opening import open_store
@@ -466,6 +467,19 @@ def test_what_renews_a_lease_knows_how_it_ended(
     assert (report.read, report.imported, report.renewals) == (2, 1, 1)
     [row] = rows()
     assert (row[3], row[4], row[8]) == session
+
+
+def test_a_file_that_grows_while_it_is_read_comes_in_whole(
+    context: Context, rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There were ids for the one session that it had when it was counted."""
+    monkeypatch.setattr(
+        "resolvers.imports.importer.StoringExports",
+        lambda transaction, clock, report, _: StoringExports(transaction, clock, report, 1),
+    )
+    file = tmp_path / "file.csv"
+    file.write_text(HEADER + "".join(line(mac, ENDED) for mac in (A, B, C)))
+    assert take(context, file).imported == len({row[1] for row in rows()}) == 3
 
 
 def test_an_import_tells_how_far_it_is(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from netsessions.import_command import import_command
 from resolvers.clock import Clock, utc
 from resolvers.context import Context
 from resolvers.demo import NotEmptyError, make_demo
+from resolvers.imports import storing
 from resolvers.imports.foreign import _instant, _usual
 from resolvers.imports.importer import import_file
 from resolvers.imports.reports import Report
@@ -255,6 +256,26 @@ def test_a_refused_row_keeps_nobody_out(context: Context, rows: Rows, tmp_path: 
     assert report.imported == len(rows()) == 4
 
 
+def test_a_refused_device_keeps_nobody_out(context: Context, url: str, rows: Rows, tmp_path: Path) -> None:
+    """Its name is counted under the reason, with the row and the value; its sessions come in."""
+    file = write(tmp_path / "source.db", [COMPLETE])
+    bad = [("nowhere", "Phone", "Ann"), (B, "n" * 300, "Ann"), (C, "Phone", "o" * 300)]
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM Devices")
+        connection.executemany("INSERT INTO Devices VALUES (?, ?, ?)", bad)
+    report = take(context, file)
+    shown = {reason: found.examples for reason, found in report.devices_refused.items()}
+    assert {reason: [line for line, _ in found] for reason, found in shown.items()} == {
+        "no MAC address": [1],
+        "unreadable name": [2],
+        "unreadable owner": [3],
+    }
+    assert shown["no MAC address"] == [(1, "'nowhere'")]
+    assert shown["unreadable owner"][0][1].startswith("'ooo")
+    assert device_rows(url) == [(A.upper(), None, None)]
+    assert len(rows()) == 1
+
+
 def test_what_is_imported_is_counted_as_written(context: Context, tmp_path: Path) -> None:
     """Once, and what a dry run undoes is not."""
     counted: list[int] = []
@@ -265,6 +286,17 @@ def test_what_is_imported_is_counted_as_written(context: Context, tmp_path: Path
     take(telling, file)
     take(telling, file)
     assert counted == [4, 0]
+
+
+def test_what_was_seen_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little room there is to remember it; of a few in much room, nothing else is."""
+    seen = storing._Seen()
+    assert [seen.add(A, n, IP) for n in range(100)].count(True) <= 1
+    monkeypatch.setattr("resolvers.imports.storing.SEEN_BITS", 64)
+    crowded = storing._Seen()
+    for n in range(1000):
+        crowded.add(A, n, IP)
+    assert all(crowded.add(A, n, IP) for n in range(1000))
 
 
 def test_an_import_that_is_broken_off_leaves_nothing(
