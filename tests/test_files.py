@@ -596,6 +596,40 @@ def test_a_device_that_comes_back_has_two_sessions(context: Context, rows: Rows,
     assert ends == [(seconds(a) * 10**6, None if b is None else seconds(b) * 10**6) for a, b in hours]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (lease(10, 14), lease(7, 8, "free")),  # before one that goes on
+        (lease(8, 10, "free"), lease(7, 9, "free")),  # begun before it, and over before it
+        (lease(8, 10, "free"), lease(10, 11, "free")),  # begun as it ended
+        (lease(8, 10, "free"), lease(7, 14)),  # around it, and going on
+    ],
+)
+def test_what_another_file_tells_of_another_stay_is_one(
+    context: Context, rows: Rows, tmp_path: Path, first: str, second: str
+) -> None:
+    """A stay that is neither its start nor within it is none that is there already: both are kept, each as it is told."""
+    file = tmp_path / "dhcpd.leases"
+    file.write_text(first)
+    assert take(context, file).imported == 1
+    before = rows()
+    file.write_text(second)
+    assert take(context, file).imported == 1
+    assert len(rows()) == 2
+    assert set(before) < set(rows())
+
+
+def test_a_host_name_that_is_none_keeps_nobody_out(context: Context, rows: Rows, tmp_path: Path) -> None:
+    """It is told with its line; the session comes in."""
+    file = tmp_path / "dhcp.leases"
+    file.write_text(f"duid 00:01:00:01:2a\n{seconds(10)} {A} 10.0.0.20 {'n' * 300} *\n")
+    report = take(context, file)
+    [(reason, found)] = report.devices_refused.items()
+    assert reason == "unreadable name"
+    assert [(where, value[:4]) for where, value in found.examples] == [(2, "'nnn")]
+    assert len(rows()) == 1
+
+
 def test_a_name_that_a_person_gave_stays(context: Context, url: str, tmp_path: Path) -> None:
     """A host name names only what has no name."""
     sql(url, f"INSERT INTO device (mac, name) VALUES ('{A}', 'Mine')")
