@@ -15,6 +15,7 @@ from resolvers.clock import FIRST, LAST, Clock, instant, parse_period, system_ti
 from resolvers.errors import InvalidInputError, shown
 from resolvers.inputs import Input, NewSession, NewToken, Page, StartReport, read
 from resolvers.paging import cursor, cut, parse_cursor
+from resolvers.sessions import _Ids
 from resolvers.values import parse_ip, parse_mac, parse_text
 from rest_compat.requests import TableQuery
 from tests.conftest import MAC, NOW, at
@@ -404,3 +405,19 @@ def test_no_zone_differs_from_utc_by_odd_seconds_since_1973() -> None:
             offset = (day + timedelta(days=n)).astimezone(zone).utcoffset()
             assert offset is not None
             assert offset.total_seconds() % 60 == 0, name
+
+
+def test_ids_rise_whatever_the_clock_does() -> None:
+    """The millisecond since 1970, and where in it is left to chance; then one by one, also where the clock steps back."""
+    later = Clock(ZoneInfo("UTC"), time=lambda: at(NOW))
+    earlier = Clock(ZoneInfo("UTC"), time=lambda: at(NOW) - 1)
+    begun = set()
+    for _ in range(50):
+        ids = _Ids()
+        first, *_, last = ids(later, 3)
+        assert first >> 21 == at(NOW) // 1000
+        assert last == first + 2
+        assert ids(earlier, 2) == range(last + 1, last + 3)
+        assert ids(earlier, 1)[0] == last + 3
+        begun.add(first)
+    assert len(begun) > 45
