@@ -236,6 +236,19 @@ def test_a_device_is_known_by_its_sessions(ask: Ask) -> None:
     assert found == {"devices": {"totalCount": 0}, "a": {"nodes": [{"mac": MAC}]}}
 
 
+def test_a_session_is_read_again_by_its_id(ask: Ask) -> None:
+    """As a list holds it; null where it is not there any more."""
+    for info in ("one", "two"):
+        create(ask, info=info)
+    query = "query($id: ID!) { node(id: $id) { id ... on Session { info startTime: connectedAt } } }"
+    listed = ask("{ sessions { nodes { id info startTime: connectedAt } } }")["data"]["sessions"]["nodes"]
+    assert [ask(query, id=each["id"])["data"]["node"] for each in listed] == listed
+    assert sorted(each["info"] for each in listed) == ["one", "two"]
+    ask("mutation($id: ID!) { deleteSession(id: $id) { deleted } }", id=listed[0]["id"])
+    assert ask(query, id=listed[0]["id"])["data"] == {"node": None}
+    assert ask(query, id=listed[1]["id"])["data"]["node"] == listed[1]
+
+
 DEVICES = """query($o: DeviceOrder, $s: String, $c: Boolean, $first: Int, $after: String, $last: Int, $before: String) {
     devices(orderBy: $o, search: $s, connected: $c, first: $first, after: $after, last: $last, before: $before) {
         totalCount nodes { mac name isConnected lastSeen }
