@@ -2,7 +2,9 @@
 
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -153,7 +155,19 @@ def line(mac: str, ends: str, info: str = "") -> str:
     return f"{mac},10.0.0.1,2025-08-01T10:00:00Z,{ends},{info}\r\n"
 
 
+START = "2025-08-01T10:00:00Z"
 OPEN, ENDED = ",Connected,,CONNECTED", "2025-08-01T12:00:00Z,Connected,Disconnected,COMPLETE"
+
+
+def test_an_end_without_a_start_is_not_the_open_session_of_its_instant(
+    context: Context, rows: Rows, tmp_path: Path
+) -> None:
+    """Of another file: both are kept."""
+    file = tmp_path / "file.csv"
+    for start, rest in (("", "2025-08-01T10:00:00Z,<missing event>,Disconnected,MISSING_CONNECTION"), (START, OPEN)):
+        file.write_text(f"{HEADER}{A},10.0.0.1,{start},{rest},\r\n")
+        assert take(context, file).imported == 1
+    assert sorted(row[8] for row in rows()) == ["CONNECTED", "MISSING_CONNECTION"]
 
 
 def test_a_later_export_ends_an_open_session(context: Context, rows: Rows, tmp_path: Path) -> None:
@@ -493,7 +507,9 @@ def test_an_import_tells_how_far_it_is(context: Context, tmp_path: Path, monkeyp
 
     lines = tmp_path / "dhcp.leases"
     lines.write_text("duid 00:01:00:01:2a\n" + "1755684000 aa:bb:cc:00:00:01 10.0.0.20 * *\n" * 5)
-    database = write(tmp_path / "source.db", [(A, "10.0.0.1", "Connected", None, "", None, 0, "")] * 5)
+    database = write(tmp_path / "source.db", [(A, "10.0.0.1", "Connected", None, "", None, 0, "")] * 7)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DELETE FROM Sessions WHERE rowid < 3")
     assert told(lines) == [(3, 6), (5, 6), (6, 6)]
     assert told(database) == [(2, 5), (4, 5), (5, 5)]
 

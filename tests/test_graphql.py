@@ -1,6 +1,7 @@
 """The GraphQL door answers as its schema promises."""
 
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import Any
 import pytest
 
 import schema
-from resolvers.clock import iso
+from resolvers.clock import Clock, iso
 from resolvers.context import Context
 from resolvers.errors import shown
 from rest_compat.door import rest_door
 from schema.door import GraphQLDoor
 from storage.tables import DAY, SECOND, SPANS
-from tests.conftest import MAC, Ask, client_of
+from tests.conftest import MAC, NOW, Ask, at, client_of
 
 CREATE = """mutation($input: CreateSessionInput!) { createSession(input: $input) { message session {
     id mac ip state connectedAt disconnectedAt connectionEvent disconnectionEvent durationSeconds info } } }"""
@@ -645,6 +646,42 @@ def test_a_chain_of_fragments_without_end_is_too_complex(ask: Ask) -> None:
     chain = "".join(f"fragment f{n} on Query {{ ...f{n + 1} }} " for n in range(3000))
     [error] = ask("{ ...f0 } " + chain + "fragment f3000 on Query { __typename }")["errors"]
     assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
+
+
+def test_a_calendar_can_be_of_one_device(ask: Ask) -> None:
+    """And ends no earlier than it starts."""
+    for mac, hour in ((MAC, 8), ("AA:BB:CC:DD:EE:00", 9)):
+        create(ask, mac=mac, startTime=f"2025-08-01T{hour:02}:00", endTime=f"2025-08-01T{hour + 1:02}:00")
+    query = 'query($m: MAC, $e: Date!) { sessionCalendar(start: "2025-08-01", end: $e, mac: $m) { session { mac } } }'
+    for asked, macs in ((None, ["AA:BB:CC:DD:EE:00", MAC]), (MAC, [MAC]), ("AA:BB:CC:DD:EE:11", [])):
+        entries = ask(query, m=asked, e="2025-08-01")["data"]["sessionCalendar"]
+        assert sorted(entry["session"]["mac"] for entry in entries) == macs
+    [error] = ask(query, e="2025-07-31")["errors"]
+    assert error["message"] == "end: is before start"
+
+
+def test_a_list_by_length_goes_on_as_it_was_begun(context: Context) -> None:
+    """Whoever is still connected stays where it was on the first page, however late the next one is asked for."""
+    times = [at(NOW)]
+    door = client_of(GraphQLDoor(replace(context, clock=Clock(context.clock.zone, lambda: times[0]))))
+
+    def ask(query: str, **variables: Any) -> Any:
+        return door.post("/", json={"query": query, "variables": variables}).json()
+
+    create(ask, startTime="2025-08-01T10:00", endTime="2025-08-01T15:00", info="five hours")
+    create(ask, startTime="2025-08-20T11:00", endTime=..., info="one hour by now")
+    create(ask, startTime="2025-08-01T10:00", endTime="2025-08-01T13:00", info="three hours")
+    create(
+        ask, mac="AA:BB:CC:DD:EE:00", startTime="2025-08-01T10:00", endTime="2025-08-01T14:00", info="another device"
+    )
+    query = """query($first: Int!, $after: String, $m: [MAC!]) {
+        sessions(first: $first, after: $after, orderBy: LONGEST, filter: { macs: $m }) {
+            nodes { info } pageInfo { endCursor } } }"""
+    page = ask(query, first=2, m=[MAC])["data"]["sessions"]
+    assert [node["info"] for node in page["nodes"]] == ["five hours", "three hours"]
+    times[0] += 10 * 3600 * 10**6
+    page = ask(query, first=2, after=page["pageInfo"]["endCursor"], m=[MAC])["data"]["sessions"]
+    assert [node["info"] for node in page["nodes"]] == ["one hour by now"]
 
 
 def test_a_date_is_a_day(ask: Ask) -> None:

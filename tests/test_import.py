@@ -285,7 +285,23 @@ def test_what_is_imported_is_counted_as_written(context: Context, tmp_path: Path
     assert counted == []
     take(telling, file)
     take(telling, file)
-    assert counted == [4, 0]
+    take(telling, write(tmp_path / "later.db", [(*OPEN[:4], "Disconnected", T2, 0, "")]))
+    assert counted == [4, 0, 1]
+
+
+def test_each_is_counted_that_was_there_is_completed_or_lacks_an_end(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several, all; also of those that are written by themselves."""
+    macs, ended = (A, B, C), ("Disconnected", T2, 0, "")
+    report = take(context, write(tmp_path / "missing.db", [(mac, *NO_END[1:]) for mac in macs]))
+    assert (report.imported, report.missing_disconnection) == (3, 3)
+    opened = write(tmp_path / "open.db", [(mac, *OPEN[1:]) for mac in macs])
+    closed = write(tmp_path / "closed.db", [(mac, *OPEN[1:4], *ended) for mac in macs])
+    assert take(context, opened).imported == 3
+    assert take(context, closed).completed == 3
+    assert take(context, opened).already_there == 3
+    assert take(context, closed).already_there == 3
 
 
 def test_what_was_seen_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from rest_compat.rows import duration
 from storage.errors import StoreUnavailableError
 from storage.events import EventRow
 from storage.sessions import SessionRow
+from storage.tables import SHORT
 from tests.conftest import MAC, at, client_of, run
 
 EXAMPLE = {
@@ -424,6 +425,20 @@ def test_a_list_is_newest_first_and_can_be_cut(client: TestClient) -> None:
     cut = get(client, "list", limit="2", offset="1")["sessions"]
     assert [row["ses_Connection"][-2:] for row in cut] == ["03", "02"]
     assert get(client, "list", limit="0")["sessions"] == []
+    short = get(client, "list", limit="2")["sessions"]
+    assert [row["ses_Connection"][-2:] for row in short] == ["04", "03"]
+
+
+def test_a_list_can_be_begun_later_and_have_no_end(client: TestClient, context: Context) -> None:
+    """Whatever is left, however much that is."""
+    new = [read(NewSession, EXAMPLE | {"ip": f"10.0.{n // 250}.{n % 250}"}, context.clock) for n in range(300)]
+    run(sessions.create(context, new))
+    whole = get(client, "list")["sessions"]
+    assert len({row["ses_IP"] for row in whole}) == len(whole) == 300
+    for offset in (1, 2, 299, 300):
+        assert get(client, "list", offset=str(offset))["sessions"] == whole[offset:]
+    for limit in (1, SHORT, SHORT + 1, 250, 301):
+        assert get(client, "list", limit=str(limit))["sessions"] == whole[:limit]
 
 
 def _many(client: TestClient) -> None:
