@@ -5,9 +5,12 @@ import hashlib
 import shutil
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -507,9 +510,11 @@ def test_an_unknown_zone_is_refused(url: str, tmp_path: Path) -> None:
 
 def test_the_demo_shows_every_state_and_event(context: Context, rows: Rows) -> None:
     """Fifty devices over ninety days up to now, each state and each type of event among their sessions."""
-    made = run_(make_demo(context))
+    counted: list[int] = []
+    made = run_(make_demo(replace(context, on_written=counted.append)))
     found = rows()
     assert made.sessions == len(found) > 1000
+    assert counted == [len(found)]
     assert len({row[0] for row in found}) == made.devices == 50
     assert {row[8] for row in found} == {"CONNECTED", "COMPLETE", "MISSING_CONNECTION", "MISSING_DISCONNECTION"}
     assert set(made.event_types) == {
@@ -524,7 +529,15 @@ def test_the_demo_shows_every_state_and_event(context: Context, rows: Rows) -> N
     ends = [end for row in found for end in row[3:5] if end is not None]
     assert at("2025-05-22T12:00:00Z") <= min(ends)
     assert max(ends) <= at(NOW)
-    assert made.connected == sum(row[8] == "CONNECTED" for row in found)
+    states = Counter(row[8] for row in found)
+    assert made.connected == states["CONNECTED"]
+    assert made.missing_connection == states["MISSING_CONNECTION"]
+    assert made.missing_disconnection == states["MISSING_DISCONNECTION"]
+    stays = [(row[0], row[3], row[4]) for row in found if row[3] is not None]
+    assert all(end is None or start < end for _, start, end in stays)
+    # Nobody is there twice at once.
+    for one, next_ in pairwise(sorted(stays, key=itemgetter(0, 1))):
+        assert one[0] != next_[0] or (one[2] or one[1]) < next_[1]
 
 
 def test_the_demo_is_the_same_within_the_hour(context: Context, rows: Rows, tmp_path: Path) -> None:
