@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from resolvers.errors import shown
 
@@ -28,8 +28,13 @@ def _ip(text: str) -> str | None:
         address = ip_address(text)
     except ValueError:
         return None
-    # A zone names an interface of the machine that looked (fe80::1%eth0), which means nothing on another.
-    return None if "%" in text else str(address)
+    if "%" in text:
+        return None  # a zone names an interface of the machine that looked (fe80::1%eth0), and means nothing on another
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        # From Python 3.13 on, `str` shows the IPv4 address in it: what is stored would be another text than before.
+        high, low = divmod(int(address.ipv4_mapped), 2**16)
+        return f"::ffff:{high:x}:{low:x}"
+    return str(address)
 
 
 def parse_mac(text: object) -> str:
