@@ -12,7 +12,9 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from prometheus_client import generate_latest
 
+from netsessions.observe import Metrics
 from tests.conftest import sql
 from tests.server import TOKEN, Server, running
 
@@ -259,6 +261,13 @@ def test_workers_share_a_port_a_database_and_their_counts(tmp_path: Path, url: s
         assert "netsessions_sessions_written_total 400.0" in metrics
         assert stored(server) == {str(n) for n in range(400)}
         assert server.stop() == 0
+
+
+def test_a_worker_that_starts_keeps_nobody_from_the_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has made its file, and nothing is in it yet."""
+    (tmp_path / "counter_1.db").touch()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    assert generate_latest(Metrics().of_all_workers()) == b""
 
 
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
