@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,13 +163,26 @@ def test_a_copy_that_was_interrupted_goes_on(
     run(store.close())
 
 
+@pytest.fixture
+def other(tmp_path: Path) -> str:
+    """The address of a second database, empty and migrated."""
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def source(other: str) -> Iterator[Store]:
+    """The store of the second database, to be copied from."""
+    store = run(open_store(other))
+    yield store
+    run(store.close())
+
+
 def test_a_copy_whose_commit_got_no_answer_is_whole(
-    context: Context, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: Context, url: str, source: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was stored before the connection was lost is met again, and is there once."""
-    other = f"sqlite:///{tmp_path / 'other.db'}"
-    migrate(other)
-    source = run(open_store(other))
     run(source.record([stay(1), stay(2)], TOLD))
     write = context.store.write
     writes: list[Change[Any]] = []
@@ -184,29 +198,23 @@ def test_a_copy_whose_commit_got_no_answer_is_whole(
     assert run(copy(source, context.store, NOTHING)).sessions == 2
     assert len(writes) == 4
     assert ids(url) == [1, 2]
-    run(source.close())
 
 
-def test_the_checksum_is_of_every_session(context: Context, tmp_path: Path) -> None:
+def test_the_checksum_is_of_every_session(context: Context, source: Store) -> None:
     """Sixteen digits, others with each session that comes or is otherwise."""
-    other = f"sqlite:///{tmp_path / 'other.db'}"
-    migrate(other)
-    source, sums = run(open_store(other)), []
+    sums = []
     for n in range(16):
         run(source.record([stay(n)], TOLD))
         sums.append(run(copy(source, context.store, NOTHING)).checksum)
-    run(source.close())
     assert len(set(sums)) == 16
     assert all(re.fullmatch("[0-9a-f]{16}", each) for each in sums)
 
 
 def test_a_copy_that_somebody_wrote_to_meanwhile_is_told(
-    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: Context, source: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What came into the target beside the copy is not taken for copied."""
-    other = f"sqlite:///{tmp_path / 'other.db'}"
-    migrate(other)
-    source, beside = run(open_store(other)), moving._beside
+    beside = moving._beside
     run(source.record([stay(1)], TOLD))
 
     async def meanwhile(source: Store, target: Store) -> None:
@@ -220,60 +228,48 @@ def test_a_copy_that_somebody_wrote_to_meanwhile_is_told(
         "Source and target differ in AA:BB:CC:DD:EE:02. Where somebody writes to one of them, stop that and copy again; "
         "otherwise copy into an empty database."
     )
-    run(source.close())
 
 
-def test_a_copy_leaves_a_foreign_database_alone(context: Context, url: str, tmp_path: Path) -> None:
+def test_a_copy_leaves_a_foreign_database_alone(context: Context, url: str, source: Store, tmp_path: Path) -> None:
     """One that holds what the source has not is refused, and nothing is put into it."""
-    other = f"sqlite:///{tmp_path / 'other.db'}"
-    assert "is not there" in command(other, "copy", other, url).output
-    migrate(other)
-    source = run(open_store(other))
+    nowhere = f"sqlite:///{tmp_path / 'nowhere.db'}"
+    assert "is not there" in command(nowhere, "copy", nowhere, url).output
     run(source.record([stay(1)], TOLD))
     run(context.store.record([stay(2)], TOLD))
     with pytest.raises(NotTheSameError, match="source has not"):
         run(copy(source, context.store, NOTHING))
     assert ids(url) == [2]
-    run(source.close())
     assert "same database" in command(url, "copy", url, url).output
 
 
 @pytest.mark.parametrize(
-    ("source", "target"),
+    ("there", "here"),
     [
         ("UPDATE session SET info = 'a'", "UPDATE session SET info = 'b'"),
         ("UPDATE device SET name = 'a'", "UPDATE device SET name = 'b'"),
     ],
 )
 def test_a_copy_of_what_the_target_has_otherwise_is_told(
-    context: Context, url: str, tmp_path: Path, source: str, target: str
+    context: Context, url: str, other: str, source: Store, there: str, here: str
 ) -> None:
     """As many sessions are not yet the same, and nothing there is overwritten."""
-    other = f"sqlite:///{tmp_path / 'other.db'}"
-    migrate(other)
-    store = run(open_store(other))
-    for each in (store, context.store):
+    for each in (source, context.store):
         run(each.record([stay(1)], TOLD))
-    sql(other, source)
-    sql(url, target)
+    sql(other, there)
+    sql(url, here)
     with pytest.raises(NotTheSameError, match=r"^Source and target differ in AA:BB:CC:DD:EE:01\. Where"):
-        run(copy(store, context.store, NOTHING))
+        run(copy(source, context.store, NOTHING))
     assert sql(url, "SELECT count(*) FROM session JOIN device USING (mac) WHERE 'b' IN (info, name)") == [(1,)]
-    run(store.close())
 
 
-def test_a_copy_into_a_history_of_its_own_is_refused(context: Context, url: str, tmp_path: Path) -> None:
+def test_a_copy_into_a_history_of_its_own_is_refused(context: Context, url: str, source: Store) -> None:
     """What was changed of sessions has no key by which it could be joined."""
-    other = f"sqlite:///{tmp_path / 'other.db'}"
-    migrate(other)
-    store = run(open_store(other))
     sql(url, CHANGED.format(1))
     with pytest.raises(NotTheSameError) as refused:
-        run(copy(store, context.store, NOTHING))
+        run(copy(source, context.store, NOTHING))
     assert str(refused.value) == (
         "The target holds changes of sessions that the source has not. Copy into an empty database."
     )
-    run(store.close())
 
 
 CITUS = """
