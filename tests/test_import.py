@@ -292,10 +292,8 @@ def test_what_is_imported_is_counted_as_written(context: Context, tmp_path: Path
     assert counted == [4, 0, 1]
 
 
-def test_each_is_counted_that_was_there_is_completed_or_lacks_an_end(
-    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of several, all; also of those that are written by themselves."""
+def test_each_is_counted_that_was_there_is_completed_or_lacks_an_end(context: Context, tmp_path: Path) -> None:
+    """Of several, all."""
     macs, ended = (A, B, C), ("Disconnected", T2, 0, "")
     report = take(context, write(tmp_path / "missing.db", [(mac, *NO_END[1:]) for mac in macs]))
     assert (report.imported, report.missing_disconnection) == (3, 3)
