@@ -31,7 +31,7 @@ bench: .venv/installed-dev ## measure against the bare limit, half an hour; QUIC
 	.venv/bin/python -m benchmarks.run $(if $(QUICK),--quick,--results)
 
 screenshot: .venv/installed-dev ## take the README's picture anew
-	.venv/bin/pytest tests/test_walk.py -k "barrier and presence-1440-light"
+	.venv/bin/pytest tests/browser/test_pages.py -k "barrier and presence-1440-light"
 	cp build/screenshots/presence-1440-light.png ui/presence.png
 
 schema: .venv/installed ## print the GraphQL schema into schema/schema.graphql

@@ -28,7 +28,7 @@ from benchmarks.servers import CLIENT_CORE, CORES, Request, Server, graphql, our
 from benchmarks.writes import CLIENTS, CREATE, CREATE_MANY, load, many
 from storage.migrations import migrate
 from storage.tables import DAY
-from tests.postgres import Cluster
+from tests.support.postgres import Cluster
 
 # Durable as by itself. Autovacuum and checkpoints would count to whoever is asked while they run.
 OPTIONS = "-c shared_buffers=1GB -c max_wal_size=4GB -c checkpoint_timeout=1h -c autovacuum=off"

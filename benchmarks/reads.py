@@ -19,13 +19,13 @@ from benchmarks import data
 from benchmarks.data import cache, today
 from benchmarks.figures import Figure
 from benchmarks.servers import CLIENT_CORE, CORES, Request, Server, bare_copy, graphql, ours, the_bare
-from resolvers.clock import Clock
 from resolvers.context import Context
-from resolvers.inputs import PresenceQuery, read
 from resolvers.presence import presence
+from resolvers.validation.clock import Clock
+from resolvers.validation.models import PresenceQuery, read
 from storage.opening import open_store
-from storage.sessions import count
-from storage.sqlite import bound, connect
+from storage.queries.sessions import count
+from storage.sqlite.store import bound, connect
 from storage.tables import DAY
 
 FIELDS = "id mac ip state connectedAt disconnectedAt connectionEvent durationSeconds"

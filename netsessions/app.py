@@ -16,22 +16,22 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 import rest_compat.errors
 import schema.errors
-from netsessions import pages
-from netsessions.ending import Ending
-from netsessions.identity import Asking, Guard, RequireToken
-from netsessions.observe import Metrics, Observe
-from netsessions.patience import Patience
+from netsessions.http import static_files as pages
+from netsessions.http.access_log import Metrics, Observe
+from netsessions.http.authentication import Asking, Guard, RequireToken
+from netsessions.http.send_timeout import Patience
+from netsessions.http.shutdown import Ending
+from netsessions.maintenance import kept_up
 from netsessions.settings import ACCESS, Access, Settings
-from netsessions.upkeep import kept_up
-from resolvers.clock import Clock
 from resolvers.context import Context
-from rest_compat.door import rest_door
+from resolvers.validation.clock import Clock
+from rest_compat.app import rest_door
 from rest_compat.openapi import document
-from schema.door import GraphQLDoor
+from schema.http.app import GraphQLDoor
 from storage.errors import StoreUnavailableError
-from storage.marks import Marks
 from storage.opening import open_store
-from storage.sessions import any_session
+from storage.queries.sessions import any_session
+from storage.replicas import Marks
 
 HEALTH_SECONDS = 2  # a store that takes longer for one row serves nobody
 

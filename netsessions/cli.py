@@ -11,16 +11,16 @@ import click
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
-from netsessions import workers
 from netsessions.app import running_app
-from netsessions.backup_command import backup_command, restore_command
-from netsessions.commands import copy_command, db_commands, demo_command, prune_command, sweep_command
-from netsessions.connections import configured
-from netsessions.import_command import import_command
-from netsessions.observe import configure_logging
-from netsessions.radius import radius_command
+from netsessions.commands.backup import backup_command, restore_command
+from netsessions.commands.import_sessions import import_command
+from netsessions.commands.store_commands import copy_command, db_commands, demo_command, prune_command, sweep_command
+from netsessions.commands.token import token_commands
+from netsessions.http.access_log import configure_logging
+from netsessions.radius.listener import radius_command
+from netsessions.server import workers
+from netsessions.server.config import configured
 from netsessions.settings import Settings, settings_options, token_for
-from netsessions.tokens import token_commands
 from schema import sdl
 from storage.errors import StoreUnusableError
 from storage.opening import make_ready

@@ -15,8 +15,8 @@ from platformdirs import user_data_path
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from resolvers.clock import Clock, Period, parse_period
 from resolvers.limits import DEFAULT, Limits
+from resolvers.validation.clock import Clock, Period, parse_period
 from storage.store import POSTGRESQL, SQLITE, sqlite_path
 
 _TOKEN = re.compile(r"[\x21-\x7e]{8,}", re.ASCII)  # what a header can carry, and not guessed by hand

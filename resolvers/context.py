@@ -6,12 +6,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from resolvers.clock import Clock
-from resolvers.feed import Feed
+from resolvers.change_feed import Feed
 from resolvers.limits import DEFAULT, Limits
 from resolvers.scopes import require
+from resolvers.validation.clock import Clock
+from storage.queries.tokens import Scope
 from storage.store import Parameters, Store
-from storage.tokens import Scope
 
 OWN = "API_TOKEN"  # the name of the server's own token
 

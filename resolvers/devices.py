@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError, NotFoundError, shown
-from resolvers.inputs import DeviceNames, Page
 from resolvers.paging import Slice, cursor, cut
 from resolvers.scopes import require
-from resolvers.values import NAME_LENGTH, parse_mac, parse_text
-from storage import changes
-from storage import devices as ask
-from storage.clauses import like, search_for
-from storage.devices import DeviceRow, Order
+from resolvers.validation.addresses import NAME_LENGTH, parse_mac, parse_text
+from resolvers.validation.models import DeviceNames, Page
+from storage.queries import devices as ask
+from storage.queries import writes as changes
+from storage.queries.clauses import like, search_for
+from storage.queries.devices import DeviceRow, Order
 from storage.store import Transaction
 
 LONGEST_KEY = 3 * NAME_LENGTH + 1  # of a folded name, with what stands before it

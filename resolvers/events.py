@@ -7,12 +7,12 @@ from typing import Literal, NamedTuple, cast
 
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError, shown
-from resolvers.inputs import EventList, EventsQuery, Page, TotalsQuery
 from resolvers.paging import Slice, cursor, cut, parse_cursor
 from resolvers.sessions import latest
-from storage import events as ask
-from storage.clauses import like, search_for
-from storage.events import EventRow, Sort
+from resolvers.validation.models import EventList, EventsQuery, Page, TotalsQuery
+from storage.queries import events as ask
+from storage.queries.clauses import like, search_for
+from storage.queries.events import EventRow, Sort
 from storage.store import Parameters
 
 Order = Literal[

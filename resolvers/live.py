@@ -8,16 +8,16 @@ after the other, whichever process does it.
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from resolvers.clock import utc
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError
-from resolvers.inputs import StartReport, StopReport
 from resolvers.sessions import Reported, new_ids, noted
-from resolvers.values import INFO_LENGTH
-from storage import changes
-from storage import live as ask
-from storage import sessions as known
-from storage.sessions import WIDTH, SessionRow
+from resolvers.validation.addresses import INFO_LENGTH
+from resolvers.validation.clock import utc
+from resolvers.validation.models import StartReport, StopReport
+from storage.queries import live as ask
+from storage.queries import sessions as known
+from storage.queries import writes as changes
+from storage.queries.sessions import WIDTH, SessionRow
 from storage.store import CREATED, Change, Parameters, Transaction, created
 from storage.tables import COMPLETE, MISSING, MISSING_CONNECTION, MISSING_DISCONNECTION
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from resolvers.errors import InvalidInputError, shown
-from resolvers.inputs import Page
+from resolvers.validation.models import Page
 
 Row = TypeVar("Row")
 

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resolvers.clock import Clock
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError
-from resolvers.inputs import PresenceQuery
-from storage import presence as ask
+from resolvers.validation.clock import Clock
+from resolvers.validation.models import PresenceQuery
 from storage.deadline import InTime
-from storage.presence import Stays
-from storage.sessions import count
+from storage.queries import presence as ask
+from storage.queries.presence import Stays
+from storage.queries.sessions import count
 from storage.tables import HOUR
 
 MOST_BUCKETS = 10_000

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import get_args
 
 from resolvers.errors import ForbiddenError
-from storage.tokens import Scope
+from storage.queries.tokens import Scope
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _RANKS = {scope: rank for rank, scope in enumerate(SCOPES)}

@@ -7,16 +7,25 @@ from random import getrandbits
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
-from resolvers.clock import Clock, Period, Window
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError
-from resolvers.inputs import CalendarQuery, DeviceQuery, FeedQuery, ListQuery, NewSession, Page, SessionFilter
 from resolvers.paging import Slice, cursor, cut, parse_cursor
-from storage import changes, journal
-from storage import sessions as ask
-from storage.clauses import like, search_for
-from storage.json import Selection
-from storage.sessions import SessionRow, SpannedRow
+from resolvers.validation.clock import Clock, Period, Window
+from resolvers.validation.models import (
+    CalendarQuery,
+    DeviceQuery,
+    FeedQuery,
+    ListQuery,
+    NewSession,
+    Page,
+    SessionFilter,
+)
+from storage.queries import journal
+from storage.queries import sessions as ask
+from storage.queries import writes as changes
+from storage.queries.clauses import like, search_for
+from storage.queries.json_objects import Selection
+from storage.queries.sessions import SessionRow, SpannedRow
 from storage.store import Change, Parameters, Transaction, created
 from storage.tables import CONNECTED, MISSING, SHORT
 

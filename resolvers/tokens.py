@@ -10,10 +10,10 @@ from typing import Any
 
 from resolvers.context import OWN, Context
 from resolvers.errors import InvalidInputError, NotFoundError, shown
-from resolvers.inputs import NewToken
-from storage import tokens as ask
+from resolvers.validation.models import NewToken
+from storage.queries import tokens as ask
+from storage.queries.tokens import TokenRow
 from storage.store import Transaction
-from storage.tokens import TokenRow
 
 
 def digest_of(token: bytes) -> str:

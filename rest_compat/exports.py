@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from io import StringIO
 from typing import NamedTuple
 
-from resolvers.clock import iso
-from rest_compat.rows import quoted
-from storage.sessions import SessionRow
+from resolvers.validation.clock import iso
+from rest_compat.serializers import quoted
+from storage.queries.sessions import SessionRow
 from storage.sources.exported import COLUMNS
 
 

@@ -18,10 +18,10 @@ from icalendar.parser import Contentline, Parameters
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from resolvers import wording
-from resolvers.clock import Clock
-from rest_compat.rows import KEPT
-from storage.sessions import SpannedRow
+from resolvers import calendar_text as wording
+from resolvers.validation.clock import Clock
+from rest_compat.serializers import KEPT
+from storage.queries.sessions import SpannedRow
 from storage.tables import SECOND
 
 MEDIA_TYPE = "text/calendar"

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from resolvers.answers import FIELD
-from resolvers.inputs import (
+from resolvers.idempotency import FIELD
+from resolvers.validation.models import (
     KEY_LENGTH,
     CalendarQuery,
     DeviceQuery,
@@ -16,7 +16,7 @@ from resolvers.inputs import (
     StartReport,
     StopReport,
 )
-from resolvers.release import release
+from resolvers.version import release
 from rest_compat import ical
 from rest_compat.exports import FORMS
 from rest_compat.requests import TableQuery

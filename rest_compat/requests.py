@@ -9,13 +9,13 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from resolvers.answers import FIELD, Key, parse_key
-from resolvers.clock import Clock
 from resolvers.context import Context
 from resolvers.errors import SHOWN, InvalidInputError, shown
-from resolvers.fields import Needle, one_of, whole
-from resolvers.inputs import EventsQuery, Input, Model, read
-from storage.events import Sort
+from resolvers.idempotency import FIELD, Key, parse_key
+from resolvers.validation.clock import Clock
+from resolvers.validation.fields import Needle, one_of, whole
+from resolvers.validation.models import EventsQuery, Input, Model, read
+from storage.queries.events import Sort
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MAX_PAGE = 10**15  # times the largest limit it still is a number that the store can count to

@@ -13,13 +13,13 @@ from strawberry.types import ExecutionContext
 from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.limits import DEFAULT, Limits
-from schema.compiled import CompiledExecutor
-from schema.documents import Documents, Judged
-from schema.known import KnownQueries
+from schema.fast_path.executor import CompiledExecutor
+from schema.fast_path.known_queries import KnownQueries
+from schema.http.streams import Streams
 from schema.operations import TAKING_INFO, Mutation, Query, Subscription, spelled
 from schema.scalars import SCALARS
-from schema.streams import Streams
 from schema.types import Device, Session
+from schema.validation.documents import Documents, Judged
 
 # Of comparing fields that are asked for more than once, a tenth of what graphql-core allows, which takes a second.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 50_000

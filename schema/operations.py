@@ -11,11 +11,14 @@ from typing import Annotated, Any
 import strawberry
 from strawberry.utils.str_converters import to_snake_case
 
-from resolvers import correcting, devices, events, inputs, live, presence, sessions, sightings
+from resolvers import corrections as correcting
+from resolvers import devices, events, live, presence, sessions
+from resolvers import heartbeats as sightings
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError, shown
-from resolvers.inputs import Page
-from schema.arguments import CreateSessionInput, SeenInput, SessionFilter
+from resolvers.validation import models as inputs
+from resolvers.validation.models import Page
+from schema.inputs import CreateSessionInput, SeenInput, SessionFilter
 from schema.scalars import MAC, Date, DateTime, IPAddress, Period
 from schema.types import (
     Ask,

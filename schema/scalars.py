@@ -5,7 +5,7 @@ from typing import Any, NewType
 import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
-from resolvers import clock
+from resolvers.validation import clock
 
 DateTime = NewType("DateTime", int)
 Date = NewType("Date", str)

@@ -8,21 +8,21 @@ import strawberry
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info
 
+from resolvers import calendar_text as wording
 from resolvers import devices as device_resolvers
-from resolvers import wording
+from resolvers.change_feed import cursor_of
 from resolvers.context import Context
-from resolvers.correcting import Revision
+from resolvers.corrections import Revision
 from resolvers.devices import Sighting
-from resolvers.feed import cursor_of
 from resolvers.paging import Slice
 from resolvers.presence import Bucket
-from resolvers.release import release
 from resolvers.sessions import Plan, Reported, lasted
+from resolvers.version import release
 from schema.scalars import MAC, DateTime, IPAddress
-from storage.devices import DeviceRow
-from storage.events import EventRow
-from storage.journal import ChangeRow
-from storage.sessions import SessionRow, SpannedRow
+from storage.queries.devices import DeviceRow
+from storage.queries.events import EventRow
+from storage.queries.journal import ChangeRow
+from storage.queries.sessions import SessionRow, SpannedRow
 from storage.tables import SECOND
 
 

@@ -1,8 +1,8 @@
 """Opens a database by its address: `sqlite:///file` or `postgresql://…`."""
 
 from storage import postgresql, sqlite
-from storage.marks import Marks
 from storage.migrations import migrate
+from storage.replicas import Marks
 from storage.store import Store, sqlite_path
 
 

@@ -15,14 +15,14 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from playwright.sync_api import Browser, Page
 from starlette.testclient import TestClient
 
-from resolvers.clock import Clock
 from resolvers.context import Context
-from schema.door import GraphQLDoor
+from resolvers.validation.clock import Clock
+from schema.http.app import GraphQLDoor
 from storage.migrations import migrate
 from storage.opening import open_store
-from storage.sqlite import connect
+from storage.sqlite.store import connect
 from storage.store import sqlite_path
-from tests import browser, postgres
+from tests.support import browser, postgres
 
 NOW = "2025-08-20T12:00:00Z"
 MAC = "AA:BB:CC:DD:EE:FF"

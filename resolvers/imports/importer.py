@@ -7,13 +7,13 @@ from pathlib import Path
 from threading import Event
 from zoneinfo import ZoneInfo
 
-from resolvers.clock import Period
 from resolvers.context import Context
-from resolvers.imports.foreign import UTC_ZONE
+from resolvers.imports.export_writer import StoringExports
+from resolvers.imports.lease_writer import StoringLeases
+from resolvers.imports.records import UTC_ZONE
 from resolvers.imports.reports import RefusedError, Report
-from resolvers.imports.storing import STEP, Storing, StoringRows
-from resolvers.imports.storing_exports import StoringExports
-from resolvers.imports.storing_leases import StoringLeases
+from resolvers.imports.session_writer import STEP, Storing, StoringRows
+from resolvers.validation.clock import Period
 from storage.sources.recognition import EXPORTED, LEASES, Format, Source, opened
 from storage.sources.records import Refused
 from storage.store import Transaction

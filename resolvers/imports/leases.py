@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from resolvers.clock import FIRST, LAST, Clock, Period, instant
-from resolvers.imports.foreign import device_ip, device_mac
+from resolvers.imports.records import device_ip, device_mac
 from resolvers.imports.reports import RefusedError
+from resolvers.validation.clock import FIRST, LAST, Clock, Period, instant
 from storage.sources.records import Lease
 from storage.tables import MISSING
 

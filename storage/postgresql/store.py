@@ -14,9 +14,9 @@ from sqlalchemy.sql.elements import CompilerElement
 
 from storage.deadline import InTime
 from storage.errors import OutcomeUnknownError, StoreUnavailableError, StoreUnusableError
-from storage.marks import Marks, asking
 from storage.postgresql.pools import WAIT, LostError, Readers, full, passing, pool_of, spread, unavailable, undone
 from storage.postgresql.transaction import ALONE_LOCK, CHANNEL, CHUNK, LOCK, Row, Transaction, compiled
+from storage.replicas import Marks, asking
 from storage.store import Change, Parameters, created
 
 T = TypeVar("T")

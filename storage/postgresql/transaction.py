@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 from sqlalchemy.sql.elements import CompilerElement
 
-from storage.changes import NUMBERS, WRITTEN
-from storage.clauses import COLUMNS
-from storage.journal import NOTED
 from storage.postgresql.pools import STATEMENTS
+from storage.queries.clauses import COLUMNS
+from storage.queries.journal import NOTED
+from storage.queries.writes import NUMBERS, WRITTEN
 from storage.store import Parameters, Purpose
 from storage.tables import DEVICES
 
