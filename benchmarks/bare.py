@@ -1,13 +1,14 @@
-"""The limit that the server is measured against: one ASGI function on uvicorn, SQL by hand on sqlite3, JSON by orjson.
+"""The bare server on SQLite: one ASGI function on uvicorn, handwritten SQL on sqlite3, and JSON by orjson.
 
-It answers the same bytes as the server from the same rows, for the requests of `figures.py` and no others: it checks no
-token, validates nothing and logs nothing. Its database has the indexes that its own questions want. Run as
-`python -m benchmarks.bare DATABASE PORT ZONE`.
+It is the limit that netsessions is measured against. It answers the requests of the benchmark, and no others, with the same
+bytes as netsessions. It checks no token, validates nothing and logs nothing. Its copy of the database has the indexes that
+its statements need. Run as `python -m benchmarks.bare DATABASE PORT ZONE`.
 """
 
 import re
 import sqlite3
 import sys
+from calendar import monthrange
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from time import time_ns
@@ -18,118 +19,33 @@ from zoneinfo import ZoneInfo
 import orjson
 import uvicorn
 
-INDEXES = (
-    "CREATE INDEX by_start ON session (starts_at, id)",
-    "CREATE INDEX by_connection ON session (connected_at, id)",
-    "CREATE INDEX by_end ON session (disconnected_at, id)",
-    "CREATE INDEX by_device ON session (mac, starts_at)",
-    "CREATE INDEX by_device_end ON session (mac, disconnected_at)",
-    "CREATE INDEX half_seen ON session (starts_at) WHERE disconnected_at IS NULL AND disconnection_event IS NOT NULL",
-    "CREATE INDEX rare_starts ON session (connection_event, connected_at, id) "
-    "WHERE connection_event NOT IN ('Connected', 'Down Reconnected', '<missing event>')",
-    "CREATE INDEX rare_ends ON session (disconnection_event, disconnected_at, id) "
-    "WHERE disconnection_event NOT IN ('Disconnected', '<missing event>')",
-)
-MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
-ROW = "mac, id, ip, connected_at, disconnected_at, connection_event, disconnection_event, info, state, starts_at"
+from benchmarks import bare_sql
 
-PAGE = f"SELECT {ROW} FROM session ORDER BY starts_at DESC, id DESC LIMIT ?"
-PAGE_AFTER = f"SELECT {ROW} FROM session WHERE (starts_at, id) < (?, ?) ORDER BY starts_at DESC, id DESC LIMIT ?"
-LISTED = f"SELECT {ROW} FROM session ORDER BY starts_at DESC, id DESC LIMIT ?"
-# What overlaps has ended since the window began, which the index of the ends finds, or was never seen to end.
-OVERLAPPING = """FROM session INDEXED BY {index} WHERE {of}disconnected_at >= {since} AND starts_at < {until}
-        AND (disconnected_at > {since} OR starts_at >= {since})
-    UNION ALL SELECT {row} FROM session INDEXED BY {index} WHERE {of}disconnected_at IS NULL AND starts_at < {until}
-        AND (starts_at >= {since} OR (disconnection_event IS NULL AND :now > {since}))"""
-_OF_DEVICE = OVERLAPPING.format(index="by_device_end", of="mac = :mac AND ", row=ROW, since=":since", until=":until")
-DEVICE = f"SELECT {ROW} {_OF_DEVICE} ORDER BY starts_at DESC, id DESC"
-_WIDER = OVERLAPPING.format(index="by_end", of="", row=ROW, since=f":since - {HOUR}", until=f":until + {HOUR}")
-DRAWN = f"""SELECT * FROM (SELECT {ROW},
-    CASE WHEN connected_at IS NULL THEN coalesce((SELECT max(e.disconnected_at) FROM session e WHERE e.mac = s.mac
-            AND e.disconnected_at < s.disconnected_at AND e.disconnected_at >= s.disconnected_at - {HOUR}),
-            starts_at - {HOUR})
-        ELSE connected_at END AS drawn_from,
-    CASE WHEN disconnected_at IS NOT NULL THEN disconnected_at
-        WHEN disconnection_event IS NULL THEN max(connected_at, :now)
-        ELSE coalesce((SELECT min(e.connected_at) FROM session e WHERE e.mac = s.mac
-            AND e.starts_at > s.starts_at AND e.starts_at <= s.starts_at + {HOUR}), starts_at + {HOUR}) END AS drawn_until
-    FROM (SELECT {ROW} {_WIDER}) s)
-    WHERE drawn_from < :until AND (drawn_until > :since OR drawn_from >= :since) ORDER BY drawn_from, id"""
-
-STARTS = "connected_at >= :since AND connected_at < :until"
-ENDS = "disconnected_at >= :since AND disconnected_at < :until"
-RARE_START = "connection_event NOT IN ('Connected', 'Down Reconnected', '<missing event>')"
-RARE_END = "disconnection_event NOT IN ('Disconnected', '<missing event>')"
-KINDS = {
-    "all": ("", ""),
-    "new": (
-        f" AND {RARE_START} AND connection_event = 'New Device'",
-        f" AND {RARE_END} AND disconnection_event = 'New Device'",
-    ),
-    "down": (
-        f" AND {RARE_START} AND connection_event = 'Device Down'",
-        f" AND {RARE_END} AND disconnection_event = 'Device Down'",
-    ),
-    "voided": (
-        f" AND {RARE_START} AND connection_event >= 'VOIDED' AND connection_event < 'VOIDEE'",
-        f" AND {RARE_END} AND disconnection_event >= 'VOIDED' AND disconnection_event < 'VOIDEE'",
-    ),
-}
-EVENTS, TOTALS = {}, {}
-for _kind, (_start, _end) in KINDS.items():
-    _by = ("by_connection", "by_end") if _kind == "all" else ("rare_starts", "rare_ends")
-    _started, _ended = (
-        f"session INDEXED BY {_by[0]} WHERE {STARTS}{_start}",
-        f"session INDEXED BY {_by[1]} WHERE {ENDS}{_end}",
-    )
-    _starts = f"SELECT {ROW}, connected_at, connection_event, 0 AS side FROM {_started}"
-    _ends = f"SELECT {ROW}, disconnected_at, disconnection_event, 1 AS side FROM {_ended}"
-    EVENTS[_kind] = f"""SELECT * FROM (SELECT * FROM ({_starts} ORDER BY connected_at DESC, id DESC LIMIT :limit)
-        UNION ALL SELECT * FROM ({_ends} ORDER BY disconnected_at DESC, id DESC LIMIT :limit))
-        ORDER BY 11 DESC, 2 DESC, side DESC LIMIT :limit"""
-    TOTALS[_kind] = f"SELECT (SELECT count(*) FROM {_started}) + (SELECT count(*) FROM {_ended})"
-_inside = OVERLAPPING.format(index="by_end", of="", row="{row}", since=":since", until=":until")
-_ones = "SELECT 1 " + _inside.format(row="1")
-EVENTS["sessions"] = f"""SELECT {ROW}, NULL, NULL FROM session INDEXED BY by_start WHERE starts_at < :until AND (
-    starts_at >= :since OR disconnected_at > :since
-    OR (disconnected_at IS NULL AND disconnection_event IS NULL AND :now > :since))
-    ORDER BY starts_at DESC, id DESC LIMIT :limit"""
-TOTALS["sessions"] = f"SELECT count(*) FROM ({_ones})"
-_half = "disconnected_at IS NULL AND disconnection_event IS NOT NULL AND starts_at >= :since AND starts_at < :until"
-_late = "connected_at IS NULL AND disconnected_at >= :since AND disconnected_at < :until"
-EVENTS["missing"] = f"""SELECT * FROM (SELECT {ROW}, NULL, NULL FROM session WHERE {_half}
-    UNION ALL SELECT {ROW}, NULL, NULL FROM session WHERE {_late}) ORDER BY 10 DESC, 2 DESC LIMIT :limit"""
-TOTALS["missing"] = (
-    f"SELECT (SELECT count(*) FROM session WHERE {_half}) + (SELECT count(*) FROM session WHERE {_late})"
-)
-
-DEVICE_ROW = "INSERT INTO device (mac) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM device WHERE mac = ?)"
-CREATE = """INSERT INTO session (mac, id, ip, connected_at, disconnected_at, connection_event, disconnection_event, info)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
-
+MINUTE, DAY = 60_000_000, 86_400_000_000  # microseconds
 JSON = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 HEADERS = [(b"content-type", b"application/json")]
+COLORS = {"COMPLETE": "#00a659", "CONNECTED": "#0073b7"}
 instant = datetime.utcfromtimestamp
 
 
-def make(connection: sqlite3.Connection) -> None:
-    """Gives a copy of the server's database the indexes of this one."""
-    named = connection.execute(
+def create_indexes(connection: sqlite3.Connection) -> None:
+    """Replace the indexes of netsessions with those of the bare server."""
+    names = connection.execute(
         "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'session' AND sql > ''"
     )
-    for (name,) in named.fetchall():
+    for (name,) in names.fetchall():
         connection.execute(f"DROP INDEX {name}")
-    for index in INDEXES:
+    for index in bare_sql.INDEXES:
         connection.execute(index)
 
 
-class Bare:
-    """The ASGI function, over one connection that is used in place."""
+class BareServer:
+    """The ASGI function, with one connection that it uses in the event loop's thread."""
 
     def __init__(self, path: str, zone: str) -> None:
         self.execute = self._connect(path).execute
         self.zone = None if zone == "UTC" else ZoneInfo(zone)
-        self.last = 0
+        self.last_id = 0
         self.graphql: dict[str, Callable[[dict[str, Any]], bytes]] = {
             "Page": self.page,
             "Week": self.week,
@@ -160,7 +76,7 @@ class Bare:
     def rest(self, path: str, query: dict[str, str], body: bytes) -> bytes:
         match path.removeprefix("/sessions/"):
             case "list":
-                return self.listed(query)
+                return self.list_sessions(query)
             case "calendar":
                 return self.calendar(query)
             case "session-events":
@@ -168,10 +84,13 @@ class Bare:
             case "create":
                 return self.create_rest(orjson.loads(body))
             case mac:
-                days = int(query["period"].split()[0])
                 now = time_ns() // 1000
-                rows = self.execute(DEVICE, {"mac": mac, "since": now - days * DAY, "until": now + 1, "now": now})
-                return orjson.dumps({"success": True, "sessions": self.rows(rows.fetchall(), now)})
+                rows = self.device_sessions(mac, int(query["period"].split()[0]), now)
+                return orjson.dumps({"success": True, "sessions": self.rest_rows(rows, now)})
+
+    def device_sessions(self, mac: str, days: int, now: int) -> list[Any]:
+        window = {"mac": mac, "since": now - days * DAY, "until": now + 1, "now": now}
+        return self.execute(bare_sql.DEVICE_SESSIONS, window).fetchall()
 
     # GraphQL
 
@@ -195,74 +114,80 @@ class Bare:
     def page(self, variables: dict[str, Any]) -> bytes:
         now, n = time_ns() // 1000, variables["n"]
         if after := variables.get("after"):
-            _, seen, key, identity = after.split(".")
-            now = int(seen)
-            rows = self.execute(PAGE_AFTER, (int(key), int(identity), n + 1)).fetchall()
+            _, listed_at, key, id_ = after.split(".")
+            now = int(listed_at)
+            rows = self.execute(bare_sql.PAGE_AFTER, (int(key), int(id_), n + 1)).fetchall()
         else:
-            rows = self.execute(PAGE, (n + 1,)).fetchall()
+            rows = self.execute(bare_sql.PAGE, (n + 1,)).fetchall()
         page = rows[:n]
         info = {"hasNextPage": len(rows) > n, "endCursor": f"NEWEST.{now}.{page[-1][-1]}.{page[-1][1]}"}
         return orjson.dumps({"data": {"sessions": {"nodes": self.nodes(page, now), "pageInfo": info}}}, option=JSON)
 
     def week(self, variables: dict[str, Any]) -> bytes:
         now = time_ns() // 1000
-        rows = self.execute(DEVICE, {"mac": variables["mac"], "since": now - 7 * DAY, "until": now + 1, "now": now})
-        return orjson.dumps({"data": {"deviceSessions": self.nodes(rows.fetchall(), now)}}, option=JSON)
+        nodes = self.nodes(self.device_sessions(variables["mac"], 7, now), now)
+        return orjson.dumps({"data": {"deviceSessions": nodes}}, option=JSON)
 
-    def identity(self) -> int:
-        self.last = max((time_ns() // 1_000_000) << 21, self.last + 1)
-        return self.last
+    def new_id(self) -> int:
+        self.last_id = max((time_ns() // 1_000_000) << 21, self.last_id + 1)
+        return self.last_id
 
-    def stored(self, one: dict[str, Any], start: str, end: str) -> tuple[Any, ...]:
-        began, ended = microseconds(one[start]), microseconds(one[end])
-        return one["mac"], self.identity(), one["ip"], began, ended, "Connected", "Disconnected", one.get("info", "")
+    def row(self, session: dict[str, Any], start_key: str, end_key: str) -> tuple[Any, ...]:
+        start, end = microseconds(session[start_key]), microseconds(session[end_key])
+        info = session.get("info", "")
+        return session["mac"], self.new_id(), session["ip"], start, end, "Connected", "Disconnected", info
 
-    def keep(self, row: tuple[Any, ...]) -> None:
+    def insert(self, row: tuple[Any, ...]) -> None:
         self.execute("BEGIN IMMEDIATE")
-        self.execute(DEVICE_ROW, (row[0], row[0]))
-        self.execute(CREATE, row)
+        self.execute(bare_sql.INSERT_DEVICE, (row[0], row[0]))
+        self.execute(bare_sql.INSERT_SESSION, row)
         self.execute("COMMIT")
 
     def create(self, variables: dict[str, Any]) -> bytes:
-        row = self.stored(variables["input"], "startTime", "endTime")
-        self.keep(row)
+        row = self.row(variables["input"], "startTime", "endTime")
+        self.insert(row)
         session = {"id": f"S:{row[0]}:{row[1]}", "mac": row[0], "state": "COMPLETE"}
         return orjson.dumps(
             {"data": {"createSession": {"session": session, "message": f"Session created for MAC {row[0]}"}}}
         )
 
     def create_many(self, variables: dict[str, Any]) -> bytes:
-        rows = [self.stored(one, "startTime", "endTime") for one in variables["input"]]
+        rows = [self.row(session, "startTime", "endTime") for session in variables["input"]]
         self.execute("BEGIN IMMEDIATE")
-        self.connection.executemany(DEVICE_ROW, ((mac, mac) for mac in {row[0] for row in rows}))
-        self.connection.executemany(CREATE, rows)
+        self.connection.executemany(bare_sql.INSERT_DEVICE, ((mac, mac) for mac in {row[0] for row in rows}))
+        self.connection.executemany(bare_sql.INSERT_SESSION, rows)
         self.execute("COMMIT")
         return orjson.dumps({"data": {"createSessions": {"created": len(rows)}}})
 
     # REST
 
-    def create_rest(self, one: dict[str, Any]) -> bytes:
-        row = self.stored(one, "start_time", "end_time")
-        self.keep(row)
+    def create_rest(self, session: dict[str, Any]) -> bytes:
+        row = self.row(session, "start_time", "end_time")
+        self.insert(row)
         return orjson.dumps({"success": True, "message": f"Session created for MAC {row[0]}"})
 
-    def clock(self, microseconds: int) -> str:
+    def minutes(self, microseconds: int) -> str:
         if self.zone is None:
             return instant(microseconds // 1_000_000).isoformat(" ", "minutes")
         return datetime.fromtimestamp(microseconds // 1_000_000, self.zone).isoformat(" ", "minutes")[:16]
 
-    def rows(self, rows: Iterable[Any], now: int) -> list[dict[str, Any]]:
-        clock = self.clock
+    def seconds(self, microseconds: int) -> str:
+        if self.zone is None:
+            return instant(microseconds // 1_000_000).isoformat()
+        return datetime.fromtimestamp(microseconds // 1_000_000, self.zone).isoformat()[:19]
+
+    def rest_rows(self, rows: Iterable[Any], now: int) -> list[dict[str, Any]]:
+        minutes = self.minutes
         return [
             {
                 "ses_MAC": mac,
-                "ses_Connection": "<missing event>" if start is None else clock(start),
-                "ses_Disconnection": clock(end)
+                "ses_Connection": "<missing event>" if start is None else minutes(start),
+                "ses_Disconnection": minutes(end)
                 if end is not None
                 else "..."
                 if end_event is None
                 else "<missing event>",
-                "ses_Duration": length(now - start if end is None else end - start)
+                "ses_Duration": duration(now - start if end is None else end - start)
                 if start is not None and (end is not None or end_event is None)
                 else "...",
                 "ses_IP": ip,
@@ -271,20 +196,19 @@ class Bare:
             for mac, _, ip, start, end, start_event, end_event, info, *_ in rows
         ]
 
-    def listed(self, query: dict[str, str]) -> bytes:
-        rows = self.execute(LISTED, (int(query["limit"]),)).fetchall()
-        return orjson.dumps({"success": True, "sessions": self.rows(rows, time_ns() // 1000)})
+    def list_sessions(self, query: dict[str, str]) -> bytes:
+        rows = self.execute(bare_sql.LIST, (int(query["limit"]),)).fetchall()
+        return orjson.dumps({"success": True, "sessions": self.rest_rows(rows, time_ns() // 1000)})
 
     def events(self, query: dict[str, str]) -> bytes:
         now, kind = time_ns() // 1000, query["type"]
-        here = datetime.fromtimestamp(now / 1e6, self.zone or UTC)
-        back = here.replace(year=here.year - (here.month == 1), month=(here.month - 2) % 12 + 1)
-        window = {"since": int(back.timestamp() * 1e6), "until": now + 1, "now": now, "limit": int(query["limit"])}
-        ((total,),) = self.execute(TOTALS[kind], window)
-        found = self.execute(EVENTS[kind], window).fetchall()
-        rows = self.rows(found, now)
-        for row, source in zip(rows, found, strict=True):
-            row["eve_DateTime"] = None if source[10] is None else self.clock(source[10])
+        since = month_before(datetime.fromtimestamp(now / 1e6, self.zone or UTC))
+        window = {"since": int(since.timestamp() * 1e6), "until": now + 1, "now": now, "limit": int(query["limit"])}
+        ((total,),) = self.execute(bare_sql.TOTALS[kind], window)
+        source_rows = self.execute(bare_sql.EVENTS[kind], window).fetchall()
+        rows = self.rest_rows(source_rows, now)
+        for row, source in zip(rows, source_rows, strict=True):
+            row["eve_DateTime"] = None if source[10] is None else self.minutes(source[10])
             row["eve_EventType"] = source[11]
         return orjson.dumps({"success": True, "data": rows, "total": total, "recordsFiltered": total})
 
@@ -295,9 +219,10 @@ class Bare:
             int(datetime(d.year, d.month, d.day, tzinfo=zone).timestamp()) * 1_000_000 for d in (first, last)
         )
         window = {"since": since, "until": until, "now": time_ns() // 1000}
-        return orjson.dumps({"success": True, "sessions": [self.entry(*row) for row in self.execute(DRAWN, window)]})
+        entries = [self.calendar_entry(*row) for row in self.execute(bare_sql.CALENDAR, window)]
+        return orjson.dumps({"success": True, "sessions": entries})
 
-    def entry(
+    def calendar_entry(
         self,
         mac: str,
         _: int,
@@ -311,43 +236,43 @@ class Bare:
         ____: int,
         *drawn: int,
     ) -> dict[str, Any]:
-        clock = self.clock
-        connected = "<missing event>" if start is None else clock(start)
-        gone = clock(end) if end is not None else "<still connected>" if end_event is None else "<missing event>"
+        minutes = self.minutes
+        connection = "<missing event>" if start is None else minutes(start)
+        disconnection = (
+            minutes(end) if end is not None else "<still connected>" if end_event is None else "<missing event>"
+        )
         return {
             "resourceId": mac,
             "title": "",
             "start": self.seconds(drawn[0]),
             "end": self.seconds(drawn[1]),
-            "color": COLOURS.get(state, "#f39c12"),
-            "tooltip": f"Connection: {connected}\nDisconnection: {gone}\nIP: {ip}",
+            "color": COLORS.get(state, "#f39c12"),
+            "tooltip": f"Connection: {connection}\nDisconnection: {disconnection}\nIP: {ip}",
             "className": "no-border",
         }
 
-    def seconds(self, microseconds: int) -> str:
-        if self.zone is None:
-            return instant(microseconds // 1_000_000).isoformat()
-        return datetime.fromtimestamp(microseconds // 1_000_000, self.zone).isoformat()[:19]
-
-
-COLOURS = {"COMPLETE": "#00a659", "CONNECTED": "#0073b7"}
-
 
 def microseconds(text: str) -> int:
-    """An instant of ISO 8601 with Z."""
+    """Return an ISO 8601 time with Z in microseconds since 1970."""
     return int(datetime.fromisoformat(text).timestamp()) * 1_000_000
 
 
-def length(microseconds: int) -> str:
-    """A duration as rows show it."""
+def duration(microseconds: int) -> str:
+    """Return a duration as the REST API formats it."""
     hours, minutes = divmod(microseconds // MINUTE, 60)
     return f"{hours // 24}d {hours % 24}h {minutes}m" if hours >= 24 else f"{hours}h {minutes}m"
 
 
+def month_before(time: datetime) -> datetime:
+    """Return the same time of the previous month, on its last day if it is shorter."""
+    year, month = divmod(time.year * 12 + time.month - 2, 12)
+    return time.replace(year=year, month=month + 1, day=min(time.day, monthrange(year, month + 1)[1]))
+
+
 def main(path: str, port: str, zone: str) -> None:
-    """Serves until it is ended."""
+    """Serve until terminated."""
     config = uvicorn.Config(
-        Bare(path, zone), host="127.0.0.1", port=int(port), lifespan="off", log_level="error", access_log=False
+        BareServer(path, zone), host="127.0.0.1", port=int(port), lifespan="off", log_level="error", access_log=False
     )
     config.server_header = False
     uvicorn.Server(config).run()

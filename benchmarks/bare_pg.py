@@ -1,7 +1,7 @@
-"""The limit on PostgreSQL: one ASGI function on uvicorn, SQL by hand on asyncpg, JSON by orjson.
+"""The bare server on PostgreSQL: one ASGI function on uvicorn, handwritten SQL on asyncpg, and JSON by orjson.
 
-It answers the same bytes as the server from the same rows, for the requests of `postgresql.py` and no others: it checks no
-token, validates nothing and logs nothing. Run as `python -m benchmarks.bare_pg URL PORT`.
+It answers the requests of `postgresql.py`, and no others, with the same bytes as netsessions. It checks no token, validates
+nothing and logs nothing. Run as `python -m benchmarks.bare_pg URL PORT`.
 """
 
 import sys
@@ -15,8 +15,8 @@ import uvicorn
 
 from benchmarks.bare import DAY, HEADERS, JSON, instant, microseconds
 
-# What its questions want, and those of PostGraphile, which shares the database: the third index is for it alone, and so is
-# the MAC in the first, which it adds to every order.
+# The indexes for its statements and for those of PostGraphile, which uses the same database. The third index and the MAC in
+# the first are for PostGraphile, which adds the primary key to every order.
 INDEXES = (
     "CREATE INDEX by_start ON session (starts_at, id, mac)",
     "CREATE INDEX by_device_end ON session (mac, disconnected_at)",
@@ -24,32 +24,41 @@ INDEXES = (
 )
 ROW = "mac, id, ip, connected_at, disconnected_at, connection_event, disconnection_event, state, starts_at"
 PAGE = f"SELECT {ROW} FROM session ORDER BY starts_at DESC, id DESC LIMIT $1"
-LAST = f"SELECT {ROW} FROM session WHERE mac = $1 ORDER BY starts_at DESC, id DESC LIMIT 20"
-# What overlaps has ended since the window began, which the index of the ends finds, or was never seen to end.
-DEVICE = f"""SELECT {ROW} FROM session WHERE mac = $1 AND disconnected_at >= $2 AND starts_at < $3
+LAST_OF_DEVICE = f"SELECT {ROW} FROM session WHERE mac = $1 ORDER BY starts_at DESC, id DESC LIMIT 20"
+# An overlapping session ended after the start of the window, which the index of ends finds, or has no end.
+OVERLAPPING_WEEK = f"""SELECT {ROW} FROM session WHERE mac = $1 AND disconnected_at >= $2 AND starts_at < $3
         AND (disconnected_at > $2 OR starts_at >= $2)
     UNION ALL SELECT {ROW} FROM session WHERE mac = $1 AND disconnected_at IS NULL AND starts_at < $3
         AND (starts_at >= $2 OR (disconnection_event IS NULL AND $4::bigint > $2))
     ORDER BY starts_at DESC, id DESC"""
 
-WRITTEN = ("mac", "id", "ip", "connected_at", "disconnected_at", "connection_event", "disconnection_event", "info")
-DEVICE_ROW = "INSERT INTO device (mac) VALUES ($1) ON CONFLICT DO NOTHING"
-DEVICE_ROWS = "INSERT INTO device (mac) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING"
-CREATE = f"""INSERT INTO session ({", ".join(WRITTEN)}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT_COLUMNS = (
+    "mac",
+    "id",
+    "ip",
+    "connected_at",
+    "disconnected_at",
+    "connection_event",
+    "disconnection_event",
+    "info",
+)
+INSERT_DEVICE = "INSERT INTO device (mac) VALUES ($1) ON CONFLICT DO NOTHING"
+INSERT_DEVICES = "INSERT INTO device (mac) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING"
+INSERT_SESSION = f"""INSERT INTO session ({", ".join(INSERT_COLUMNS)}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     RETURNING mac, id, state"""
 
 
-async def kept(_: Any) -> None:
-    """A connection is handed on as it is: the question that would clean it is one more on the way."""
+async def skip_reset(_: Any) -> None:
+    """Do not reset a connection between uses, which would take another query."""
 
 
-class Bare:
-    """The ASGI function, over a pool that is open for as long as it is served."""
+class BareServer:
+    """The ASGI function. It opens its connection pool at lifespan startup."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.pool: Any = None
-        self.last = 0
+        self.last_id = 0
         self.graphql: dict[str, Callable[[dict[str, Any]], Awaitable[bytes]]] = {
             "Page": self.page,
             "Week": self.week,
@@ -60,7 +69,7 @@ class Bare:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            await self.live(receive, send)
+            await self.run_lifespan(receive, send)
             return
         body = b""
         while (message := await receive()).get("more_body"):
@@ -72,10 +81,12 @@ class Bare:
         await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, length]})
         await send({"type": "http.response.body", "body": answer})
 
-    async def live(self, receive: Any, send: Any) -> None:
+    async def run_lifespan(self, receive: Any, send: Any) -> None:
         await receive()
         settings = {"jit": "off", "plan_cache_mode": "force_generic_plan"}
-        async with asyncpg.create_pool(self.url, min_size=4, max_size=16, server_settings=settings, reset=kept) as pool:
+        async with asyncpg.create_pool(
+            self.url, min_size=4, max_size=16, server_settings=settings, reset=skip_reset
+        ) as pool:
             self.pool = pool
             await send({"type": "lifespan.startup.complete"})
             await receive()
@@ -107,43 +118,52 @@ class Bare:
 
     async def week(self, variables: dict[str, Any]) -> bytes:
         now = time_ns() // 1000
-        rows = await self.pool.fetch(DEVICE, variables["mac"], now - 7 * DAY, now + 1, now)
+        rows = await self.pool.fetch(OVERLAPPING_WEEK, variables["mac"], now - 7 * DAY, now + 1, now)
         return orjson.dumps({"data": {"deviceSessions": self.nodes(rows, now)}}, option=JSON)
 
     async def last_of_device(self, variables: dict[str, Any]) -> bytes:
-        rows = await self.pool.fetch(LAST, variables["mac"])
+        rows = await self.pool.fetch(LAST_OF_DEVICE, variables["mac"])
         return orjson.dumps({"data": {"sessions": {"nodes": self.nodes(rows, time_ns() // 1000)}}}, option=JSON)
 
-    def identity(self) -> int:
-        self.last = max((time_ns() // 1_000_000) << 21, self.last + 1)
-        return self.last
+    def new_id(self) -> int:
+        self.last_id = max((time_ns() // 1_000_000) << 21, self.last_id + 1)
+        return self.last_id
 
-    def stored(self, one: dict[str, Any]) -> tuple[Any, ...]:
-        began, ended = microseconds(one["startTime"]), microseconds(one["endTime"])
-        return one["mac"], self.identity(), one["ip"], began, ended, "Connected", "Disconnected", one.get("info", "")
+    def row(self, session: dict[str, Any]) -> tuple[Any, ...]:
+        start, end = microseconds(session["startTime"]), microseconds(session["endTime"])
+        return (
+            session["mac"],
+            self.new_id(),
+            session["ip"],
+            start,
+            end,
+            "Connected",
+            "Disconnected",
+            session.get("info", ""),
+        )
 
     async def create(self, variables: dict[str, Any]) -> bytes:
-        row = self.stored(variables["input"])
+        row = self.row(variables["input"])
         async with self.pool.acquire() as connection, connection.transaction():
-            await connection.execute(DEVICE_ROW, row[0])
-            mac, identity, state = await connection.fetchrow(CREATE, *row)
-        session = {"id": f"S:{mac}:{identity}", "mac": mac, "state": state}
+            await connection.execute(INSERT_DEVICE, row[0])
+            mac, id_, state = await connection.fetchrow(INSERT_SESSION, *row)
+        session = {"id": f"S:{mac}:{id_}", "mac": mac, "state": state}
         return orjson.dumps(
             {"data": {"createSession": {"session": session, "message": f"Session created for MAC {mac}"}}}
         )
 
     async def create_many(self, variables: dict[str, Any]) -> bytes:
-        rows = [self.stored(one) for one in variables["input"]]
+        rows = [self.row(session) for session in variables["input"]]
         async with self.pool.acquire() as connection, connection.transaction():
-            await connection.execute(DEVICE_ROWS, sorted({row[0] for row in rows}))
-            await connection.copy_records_to_table("session", records=rows, columns=WRITTEN)
+            await connection.execute(INSERT_DEVICES, sorted({row[0] for row in rows}))
+            await connection.copy_records_to_table("session", records=rows, columns=INSERT_COLUMNS)
         return orjson.dumps({"data": {"createSessions": {"created": len(rows)}}})
 
 
 def main(url: str, port: str) -> None:
-    """Serves until it is ended."""
+    """Serve until terminated."""
     config = uvicorn.Config(
-        Bare(url), host="127.0.0.1", port=int(port), lifespan="on", log_level="error", access_log=False
+        BareServer(url), host="127.0.0.1", port=int(port), lifespan="on", log_level="error", access_log=False
     )
     config.server_header = False
     uvicorn.Server(config).run()

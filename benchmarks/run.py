@@ -1,7 +1,7 @@
-"""Measures everything and says how it compares: `python -m benchmarks.run [--quick] [--results] [NAME...]`.
+"""Runs the benchmarks: `python -m benchmarks.run [--quick] [--results] [PREFIX...]`.
 
-Prints a line for each figure and counts them at the end. With `--results` the figures are kept in RESULTS.md, in front of
-what was written there by hand.
+Prints each figure, and the number of figures that reach their goals. With `--results`, also writes them into RESULTS.md, in
+front of its manually written part.
 """
 
 import argparse
@@ -14,77 +14,78 @@ from pathlib import Path
 import apsw
 
 from benchmarks.figures import Figure
-from benchmarks.postgresql import postgresql
-from benchmarks.reads import reads
+from benchmarks.postgresql import postgresql_figures
+from benchmarks.reads import read_figures
 from benchmarks.servers import CORES
-from benchmarks.watching import watching
-from benchmarks.writes import writes
+from benchmarks.subscriptions import subscription_figures
+from benchmarks.writes import write_figures
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-BY_HAND = "<!-- written by hand below -->"
+MANUAL_PART = "<!-- written manually below -->"
 
 
 def main() -> None:
-    """Measures what is asked for, everything unless told."""
+    """Measure the selected figures, all by default."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="shorter rounds, and no database of 10,000,000 sessions")
-    parser.add_argument("--results", action="store_true", help="keep the figures in RESULTS.md")
-    parser.add_argument("names", nargs="*", help="only figures whose name begins so")
-    given = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="shorter rounds, without the 10,000,000 sessions")
+    parser.add_argument("--results", action="store_true", help="write the figures into RESULTS.md")
+    parser.add_argument("prefixes", nargs="*", metavar="PREFIX", help="measure only figures whose name starts with it")
+    arguments = parser.parse_args()
 
-    def wanted(name: str) -> bool:
-        return not given.names or any(name.startswith(prefix) for prefix in given.names)
+    def selected(name: str) -> bool:
+        return not arguments.prefixes or name.startswith(tuple(arguments.prefixes))
 
     if len(CORES) < 2:
-        print("One core only: servers and client share it, and figures are less steady.")  # noqa: T201
-    found: list[Figure] = []
-    for measure in (reads, writes, watching, postgresql):
-        for figure in measure(given.quick, wanted):
-            found.append(figure)
-            print(f"{figure.line()}\n  {figure.detail}", flush=True)  # noqa: T201
-    ok = sum(figure.ok for figure in found)
-    if given.results:
-        keep(found)
-    print(f"{len(found)} figures, {ok} ok, {len(found) - ok} short")  # noqa: T201
+        print("Only one core: servers and client share it, which makes the figures less stable.")  # noqa: T201
+    figures: list[Figure] = []
+    for measure in (read_figures, write_figures, subscription_figures, postgresql_figures):
+        for figure in measure(arguments.quick, selected):
+            figures.append(figure)
+            print(f"{figure.summary()}\n  {figure.detail}", flush=True)  # noqa: T201
+    ok = sum(figure.ok for figure in figures)
+    if arguments.results:
+        write_results(figures)
+    print(f"{len(figures)} figures, {ok} ok, {len(figures) - ok} short")  # noqa: T201
 
 
-def keep(figures: list[Figure]) -> None:
-    """Writes the figures into RESULTS.md."""
-    written = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else BY_HAND
-    RESULTS.write_text(report(figures) + BY_HAND + written.partition(BY_HAND)[2], encoding="utf-8")
+def write_results(figures: list[Figure]) -> None:
+    """Replace the generated part of RESULTS.md."""
+    previous = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else MANUAL_PART
+    RESULTS.write_text(report(figures) + MANUAL_PART + previous.partition(MANUAL_PART)[2], encoding="utf-8")
 
 
-def machine() -> str:
-    """What it was measured on."""
+def describe_machine() -> str:
+    """Describe the hardware and the versions in one line."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = next((line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")), "CPU")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{model}, {len(CORES)} cores, {memory:.0f} GiB; {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()} here and {sqlite3.sqlite_version} in bare"
+        f"Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()} in netsessions, "
+        f"{sqlite3.sqlite_version} in the bare server"
     )
 
 
 def report(figures: list[Figure]) -> str:
-    """The figures as a table, and drawn against their goals."""
+    """Return the figures as a Markdown table and as a bar chart."""
     rows = "\n".join(
-        f"| {f.name} | {f.value:.2f} | {'at most ' * f.at_most}{f.goal:g} | {f.beyond:g} | "
-        f"{'beyond' if f.reaches(f.beyond) else 'ok' if f.ok else 'short'} | {f.detail} |"
+        f"| {f.name} | {f.value:.2f} | {'at most ' * f.at_most}{f.goal:g} | {f.stretch_goal:g} | "
+        f"{'stretch goal' if f.reaches(f.stretch_goal) else 'ok' if f.ok else 'short'} | {f.detail} |"
         for f in figures
     )
-    wide = max(len(f.name) for f in figures)
-    chart = "\n".join(f"{f.name:<{wide}} {bar(f)}" for f in figures)
+    width = max(len(f.name) for f in figures)
+    chart = "\n".join(f"{f.name:<{width}} {bar(f)}" for f in figures)
     return f"""# Results
 
-Measured on {datetime.now(UTC):%Y-%m-%d} by `make bench`, in one run.
+Measured on {datetime.now(UTC):%Y-%m-%d} by one run of `make bench`.
 
-{machine()}
+{describe_machine()}
 
-| figure | value | goal | beyond | | measured |
+| figure | value | goal | stretch goal | reached | details |
 |---|---|---|---|---|---|
 {rows}
 
-How far each figure is along the way to its goal, marked `|`:
+Each figure relative to its goal, which is marked `|`:
 
 ```
 {chart}
@@ -94,7 +95,7 @@ How far each figure is along the way to its goal, marked `|`:
 
 
 def bar(figure: Figure, width: int = 20) -> str:
-    """How good a figure is, where `width` characters are its goal."""
+    """Draw a figure as a bar. `width` characters stand for the goal, and the bar ends at three times as many."""
     share = figure.goal / figure.value if figure.at_most else figure.value / figure.goal
     drawn = "█" * min(round(share * width), 3 * width)
     return f"{drawn[:width]:<{width}}|{drawn[width:]}"

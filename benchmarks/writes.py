@@ -1,4 +1,4 @@
-"""Changes: durable creates of many clients, a large mutation, and an import, against the same by hand on sqlite3."""
+"""Figures of writes: durable creates by many clients, a bulk mutation, and an import."""
 
 import os
 import pickle
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from shutil import rmtree
@@ -21,218 +22,236 @@ from typing import cast
 import orjson
 
 from benchmarks import data
-from benchmarks.data import cache, today
+from benchmarks.data import CREATE_END, CREATE_START, cache_folder
 from benchmarks.figures import Figure
-from benchmarks.reads import compared
-from benchmarks.servers import CLIENT_CORE, SERVER_CORE, Request, Server, graphql, ours, the_bare
+from benchmarks.measure import compare
+from benchmarks.servers import (
+    CLIENT_CORE,
+    SERVER_CORE,
+    Request,
+    Server,
+    bare_server,
+    graphql_request,
+    inherited_environment,
+    netsessions_server,
+)
 from storage.migrations import migrate
 
-CLIENTS, MANY = 64, 10_000
+CLIENTS, BULK_SESSIONS = 64, 10_000
 CREATE = (
     "mutation Create($input: CreateSessionInput!) { createSession(input: $input) { session { id mac state } message } }"
 )
 CREATE_MANY = "mutation CreateMany($input: [CreateSessionInput!]!) { createSessions(input: $input) { created } }"
 
+DEVICE = {"mac": "02:00:5E:10:00:01", "ip": "10.0.0.1"}
+CREATE_REQUEST = graphql_request(CREATE, input=DEVICE | {"startTime": CREATE_START, "endTime": CREATE_END})
+REST_BODY = orjson.dumps(DEVICE | {"start_time": CREATE_START, "end_time": CREATE_END})
+
 
 @contextmanager
-def folder() -> Iterator[Path]:
-    """A new folder on the disk of the cache."""
-    path = Path(mkdtemp(dir=cache()))
+def temporary_folder() -> Iterator[Path]:
+    """Create a folder on the disk of the cache, and remove it at the end."""
+    path = Path(mkdtemp(dir=cache_folder()))
     try:
         yield path
     finally:
         rmtree(path)
 
 
-def empty(path: Path) -> Path:
-    """A migrated database without rows."""
+def empty_database(path: Path) -> Path:
+    """Create a migrated database without rows. Return its path."""
     migrate(f"sqlite:///{path}")
     return path
 
 
-def writes(quick: bool, wanted: Callable[[str], bool]) -> Iterator[Figure]:
-    """On new databases, in turns."""
+def write_figures(quick: bool, selected: Callable[[str], bool]) -> Iterator[Figure]:
+    """Yield the selected figures of writes on SQLite."""
     os.sched_setaffinity(0, {CLIENT_CORE})
-    one = {"mac": "02:00:5E:10:00:01", "ip": "10.0.0.1"}
-    times = ("2026-08-01T10:00:00Z", "2026-08-01T12:00:00Z")
     creates = (
-        (
-            "creates-graphql",
-            1.0,
-            2.0,
-            graphql(CREATE, input=one | dict(zip(("startTime", "endTime"), times, strict=True))),
-        ),
-        (
-            "creates-rest",
-            2.0,
-            4.0,
-            Request(
-                "POST",
-                "/sessions/create",
-                data_of(one | dict(zip(("start_time", "end_time"), times, strict=True))),
-            ),
-        ),
+        ("creates-graphql", 1.0, 2.0, CREATE_REQUEST),
+        ("creates-rest", 2.0, 4.0, Request("POST", "/sessions/create", REST_BODY)),
     )
-    with folder() as place:
-        for name, goal, beyond, request in creates:
-            if wanted(name):
-                yield created(place / name, name, goal, beyond, request, quick=quick)
-        if wanted("create-sessions-10000"):
-            with the_bare(empty(place / "bare.db")) as bare, ours(empty(place / "ours.db")) as server:
-                yield compared(
-                    "create-sessions-10000", 0.4, 0.7, [bare, server], [graphql(CREATE_MANY, input=many())], quick=quick
-                )
-    if wanted("import"):
-        yield imported(200_000 if quick else 1_000_000)
+    with temporary_folder() as folder:
+        for name, goal, stretch_goal, request in creates:
+            if selected(name):
+                yield creates_per_second(folder / name, name, goal, stretch_goal, request, quick=quick)
+        if selected("create-sessions-10000"):
+            bare_file, our_file = empty_database(folder / "bare.db"), empty_database(folder / "ours.db")
+            with bare_server(bare_file) as bare, netsessions_server(our_file) as server:
+                requests = [graphql_request(CREATE_MANY, input=bulk_sessions())]
+                yield compare("create-sessions-10000", 0.4, 0.7, [bare, server], requests, quick=quick)
+    if selected("import"):
+        yield import_sessions(200_000 if quick else 1_000_000)
 
 
-def data_of(body: dict[str, str]) -> bytes:
-    """A body of JSON."""
-    return orjson.dumps(body)
+def bulk_sessions() -> list[dict[str, str]]:
+    """Return 10,000 sessions as the input of the bulk mutation."""
 
-
-def many() -> list[dict[str, str]]:
-    """10,000 sessions as a client writes them."""
-
-    def text(microseconds: int) -> str:
+    def iso(microseconds: int) -> str:
         return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    rows = (row for row in data.year(0, today()) if row[3] is not None and row[4] is not None)
+    complete = (row for row in data.sessions_of_year() if row[3] is not None and row[4] is not None)
     return [
-        {"mac": row[0], "ip": row[2], "startTime": text(row[3]), "endTime": text(row[4]), "info": row[7]}
-        for row, _ in zip(rows, range(MANY), strict=False)
+        {"mac": row[0], "ip": row[2], "startTime": iso(row[3]), "endTime": iso(row[4]), "info": row[7]}
+        for row in islice(complete, BULK_SESSIONS)
     ]
 
 
-def created(place: Path, name: str, goal: float, beyond: float, request: Request, *, quick: bool) -> Figure:
-    """Creates a second, each acknowledged when it is durable, and each of them there afterwards."""
-    place.mkdir()
+def creates_per_second(
+    folder: Path, name: str, goal: float, stretch_goal: float, request: Request, *, quick: bool
+) -> Figure:
+    """Compare durable creates per second, acknowledged ones only. All of them must be in the database afterwards."""
+    folder.mkdir()
     rates: list[list[float]] = [[], []]
-    files = [empty(place / f"{which}.db") for which in ("bare", "ours")]
+    files = [empty_database(folder / f"{server}.db") for server in ("bare", "ours")]
     with ExitStack() as stack:
-        servers = [stack.enter_context(serve(file)) for serve, file in zip((the_bare, ours), files, strict=True)]
+        servers = [
+            stack.enter_context(run(file)) for run, file in zip((bare_server, netsessions_server), files, strict=True)
+        ]
         acknowledged = [0, 0]
-        for turn in range(4 if quick else 6):
+        for round_number in range(4 if quick else 6):
             for n, server in enumerate(servers):
-                seconds = 3.0 if turn else 1.0
-                answered = load(server, request.encoded(), seconds)
-                acknowledged[n] += answered
-                if turn:
-                    rates[n].append(answered / seconds)
+                seconds = 3.0 if round_number else 1.0
+                count = send_creates(server, request.encode(), seconds)
+                acknowledged[n] += count
+                if round_number:  # the first round warms up
+                    rates[n].append(count / seconds)
     for file, expected in zip(files, acknowledged, strict=True):
         with closing(sqlite3.connect(file)) as connection:
-            ((kept,),) = connection.execute("SELECT count(*) FROM session").fetchall()
-        if kept < expected:
-            raise AssertionError(f"{file.name} holds {kept} of {expected} acknowledged sessions")
+            ((stored,),) = connection.execute("SELECT count(*) FROM session").fetchall()
+        if stored < expected:
+            raise AssertionError(f"{file.name} contains {stored} of {expected} acknowledged sessions")
     detail = f"bare {median(rates[0]):,.0f}/s, ours {median(rates[1]):,.0f}/s at {CLIENTS} clients"
-    return Figure(name, median(b / a for a, b in zip(*rates, strict=True)), goal, beyond, detail)
+    return Figure(name, median(ours / bare for bare, ours in zip(*rates, strict=True)), goal, stretch_goal, detail)
 
 
-def load(server: Server, request: bytes, seconds: float) -> int:
-    """Keeps one request of each of 64 connections under way; answers how many were answered with success."""
-    answered = 0
-    held: dict[socket, bytes] = {}
+def send_creates(server: Server, request: bytes, seconds: float) -> int:
+    """Keep one request in flight on each of 64 connections. Return the number of creates acknowledged in time.
+
+    Raise RuntimeError at the first create that fails.
+    """
+    acknowledged = 0
+    buffers: dict[socket, bytes] = {}
     with DefaultSelector() as selector:
         for _ in range(CLIENTS):
-            each = create_connection(("127.0.0.1", server.port), timeout=60)
-            each.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-            selector.register(each, EVENT_READ)
-            each.sendall(request)
-        waiting, end = CLIENTS, time.perf_counter() + seconds
-        while waiting:
+            connection = create_connection(("127.0.0.1", server.port), timeout=60)
+            connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            selector.register(connection, EVENT_READ)
+            connection.sendall(request)
+        open_connections, end = CLIENTS, time.perf_counter() + seconds
+        while open_connections:
             for key, _ in selector.select(60):
-                each = cast("socket", key.fileobj)
-                held[each] = held.get(each, b"") + each.recv(65536)
-                if not complete(held[each]):
+                connection = cast("socket", key.fileobj)
+                buffers[connection] = buffers.get(connection, b"") + connection.recv(65536)
+                if not is_complete(buffers[connection]):
                     continue
-                answer = held.pop(each)
-                if not answer.startswith(b"HTTP/1.1 200") or b"Session created" not in answer:
-                    raise RuntimeError(answer[:500])
+                response = buffers.pop(connection)
+                if not response.startswith(b"HTTP/1.1 200") or b"Session created" not in response:
+                    raise RuntimeError(response[:500])
                 if time.perf_counter() < end:
-                    answered += 1
-                    each.sendall(request)
+                    acknowledged += 1
+                    connection.sendall(request)
                 else:
-                    waiting -= 1
-                    selector.unregister(each)
-                    each.close()
-    return answered
+                    open_connections -= 1
+                    selector.unregister(connection)
+                    connection.close()
+    return acknowledged
 
 
-def complete(answer: bytes) -> bool:
-    """Whether an answer, which has a length, has come whole."""
-    head, _, body = answer.partition(b"\r\n\r\n")
+def is_complete(response: bytes) -> bool:
+    """Return whether a response with a Content-Length has arrived completely."""
+    head, _, body = response.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
     return length is not None and len(body) >= int(length[1])
 
 
-SOURCE = """CREATE TABLE Sessions (sesMac STRING(50), sesIp STRING(50), sesEventTypeConnection STRING(30),
+SOURCE_TABLE = """CREATE TABLE Sessions (sesMac STRING(50), sesIp STRING(50), sesEventTypeConnection STRING(30),
     sesDateTimeConnection DATETIME, sesEventTypeDisconnection STRING(30), sesDateTimeDisconnection DATETIME,
     sesStillConnected BOOLEAN, sesAdditionalInfo STRING(250))"""
 
-BY_HAND = """
+BARE_IMPORT = """
 import pickle, sqlite3, sys, time
 from benchmarks.data import INSERT
 rows = pickle.load(open(sys.argv[2], "rb"))
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("PRAGMA synchronous = FULL")
-began = time.process_time()
+start = time.process_time()
 connection.execute("BEGIN IMMEDIATE")
 connection.executemany("INSERT INTO device (mac) VALUES (?)", ((mac,) for mac in {row[0] for row in rows}))
 connection.executemany(INSERT, rows)
 connection.execute("COMMIT")
-print(time.process_time() - began)
+print(time.process_time() - start)
 """
 
 
-def imported(count: int) -> Figure:
-    """An import as its user runs it, from start to end, against ready rows put into an empty database of ours by hand."""
+def import_sessions(count: int) -> Figure:
+    """Compare the whole import command with `executemany` of the prepared rows into an empty database."""
+    rows = list(islice(data.sessions_of_year(), count))
+    times: list[list[float]] = [[], []]
+    with temporary_folder() as folder:
+        source, pickled_rows = folder / "app.db", folder / "rows"
+        pickled_rows.write_bytes(pickle.dumps(rows))
+        write_source(source, rows)
+        del rows
+        for repetition in range(2):
+            bare_file, our_file = empty_database(folder / f"bare-{repetition}.db"), folder / f"ours-{repetition}.db"
+            finished = subprocess.run(
+                [sys.executable, "-c", BARE_IMPORT, str(bare_file), str(pickled_rows)],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            times[0].append(float(finished.stdout))
+            times[1].append(run_import(source, our_file))
+            assert_same_sessions(bare_file, our_file, count)
+            for path in (bare_file, our_file):
+                path.unlink()
+    bare, ours = min(times[0]), min(times[1])
+    detail = f"executemany {bare:.3g} s, import {ours:.3g} s of CPU for {count:,} sessions"
+    return Figure("import", bare / ours, 0.4, 0.7, detail)
 
-    def text(microseconds: int | None) -> str | None:
+
+def write_source(path: Path, rows: list[data.Row]) -> None:
+    """Write the rows into a new database of NetAlertX."""
+
+    def local_time(microseconds: int | None) -> str | None:
         if microseconds is None:
             return None
         return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S+00:00")
 
-    rows = [row for row, _ in zip(data.year(0, today()), range(count), strict=False)]
-    with folder() as place:
-        source, ready = place / "app.db", place / "rows"
-        ready.write_bytes(pickle.dumps(rows))
-        with closing(sqlite3.connect(source)) as connection, connection:
-            connection.execute(SOURCE)
-            connection.executemany(
-                "INSERT INTO Sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                ((r[0], r[2], r[5], text(r[3]), r[6], text(r[4]), int(r[6] is None), r[7]) for r in rows),
-            )
-        del rows
-        times: list[list[float]] = [[], []]
-        for turn in range(2):
-            hand, file = empty(place / f"hand-{turn}.db"), place / f"import-{turn}.db"
-            # S603: our own commands, on files of our own.
-            done = subprocess.run(
-                [sys.executable, "-c", BY_HAND, str(hand), str(ready)], check=True, capture_output=True, text=True
-            )
-            times[0].append(float(done.stdout))
-            process = subprocess.Popen(
-                [sys.executable, "-m", "netsessions", "import", str(source)],
-                env={k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
-                | {"DATABASE_URL": f"sqlite:///{file}", "TIMEZONE": "UTC"},
-                stdout=subprocess.DEVNULL,
-                preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-            if status:
-                raise RuntimeError("the import failed")
-            times[1].append(usage.ru_utime + usage.ru_stime)
-            with closing(sqlite3.connect(hand)) as connection:
-                connection.execute("ATTACH ? AS other", (str(file),))
-                columns = "mac, ip, connected_at, disconnected_at, connection_event, disconnection_event, info"
-                ((differing,),) = connection.execute(
-                    f"SELECT count(*) FROM (SELECT {columns} FROM session EXCEPT SELECT {columns} FROM other.session)"
-                ).fetchall()
-                ((held,),) = connection.execute("SELECT count(*) FROM other.session").fetchall()
-            if differing or held != count:
-                raise AssertionError(f"the import holds {held} sessions, {differing} are not as written by hand")
-            for path in (hand, file):
-                path.unlink()
-    by_hand, ours_ = min(times[0]), min(times[1])
-    detail = f"executemany {by_hand:.3g} s, import {ours_:.3g} s of CPU for {count:,} sessions"
-    return Figure("import", by_hand / ours_, 0.4, 0.7, detail)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(SOURCE_TABLE)
+        connection.executemany(
+            "INSERT INTO Sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (row[0], row[2], row[5], local_time(row[3]), row[6], local_time(row[4]), int(row[6] is None), row[7])
+                for row in rows
+            ),
+        )
+
+
+def run_import(source: Path, target: Path) -> float:
+    """Run `netsessions import` into a new database. Return its processor time in seconds."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "netsessions", "import", str(source)],
+        env=inherited_environment() | {"DATABASE_URL": f"sqlite:///{target}", "TIMEZONE": "UTC"},
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError("the import failed")
+    return usage.ru_utime + usage.ru_stime
+
+
+def assert_same_sessions(bare_file: Path, our_file: Path, count: int) -> None:
+    """Raise AssertionError unless our file contains exactly the sessions of the other."""
+    columns = "mac, ip, connected_at, disconnected_at, connection_event, disconnection_event, info"
+    with closing(sqlite3.connect(bare_file)) as connection:
+        connection.execute("ATTACH ? AS other", (str(our_file),))
+        ((differing,),) = connection.execute(
+            f"SELECT count(*) FROM (SELECT {columns} FROM session EXCEPT SELECT {columns} FROM other.session)"
+        ).fetchall()
+        ((stored,),) = connection.execute("SELECT count(*) FROM other.session").fetchall()
+    if differing or stored != count:
+        raise AssertionError(f"the import stored {stored} of {count} sessions, {differing} of them with differences")

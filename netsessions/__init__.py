@@ -1,1 +1,1 @@
-"""The program: command line, settings, composition root, identity, and what it tells its operator."""
+"""The program: command line, settings, HTTP layer, server processes and RADIUS listener."""

@@ -1,4 +1,4 @@
-"""`python -m netsessions`, the same as the command `netsessions`."""
+"""Runs the command line with `python -m netsessions`."""
 
 from netsessions.cli import main
 

@@ -1,4 +1,4 @@
-"""What a running server does by itself, every minute: forgets what nobody can ask for any more, ends what is not seen."""
+"""Jobs that a running server performs every minute: purge expired records, and end sessions without heartbeats."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,40 +6,40 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from resolvers.context import Context, acting
+from resolvers.context import Context, actor
 from resolvers.heartbeats import sweep
-from resolvers.maintenance.purge import Forgetting
-from resolvers.validation.clock import Period
+from resolvers.maintenance.purge import Purge
+from resolvers.validation.periods import Period
 from storage.errors import StoreUnavailableError
 
-EVERY = 60  # seconds
-SWEEP = "sweep"  # by whom the journal says that a session was ended
+INTERVAL_SECONDS = 60
+SWEEP_ACTOR = "sweep"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("netsessions")
 
 
 @asynccontextmanager
-async def kept_up(context: Context, unseen_for: Period | None) -> AsyncIterator[None]:
-    """While this is open, it is done; sessions are ended only where told after how long."""
-    keeping = asyncio.create_task(_keep(context, unseen_for))
+async def run_maintenance(context: Context, unseen_for: Period | None) -> AsyncIterator[None]:
+    """Run maintenance jobs while the context is open. Sweep stale sessions only if `unseen_for` is set."""
+    task = asyncio.create_task(_run_jobs(context, unseen_for))
     try:
         yield
     finally:
-        keeping.cancel()
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await keeping
+            await task
 
 
-async def _keep(context: Context, unseen_for: Period | None) -> None:
-    acting.set(SWEEP)
-    forgetting = Forgetting(context)
+async def _run_jobs(context: Context, unseen_for: Period | None) -> None:
+    actor.set(SWEEP_ACTOR)
+    purge = Purge(context)
     while True:
         try:
-            await forgetting()
+            await purge()
             if unseen_for is not None and (ended := await sweep(context, unseen_for)):
                 log.info("sessions ended", sessions=ended, reason="not seen")
         except StoreUnavailableError as cause:
             log.warning("store unavailable", cause=str(cause))
         except Exception:
-            log.exception("upkeep failed")
-        await asyncio.sleep(EVERY)
+            log.exception("maintenance failed")
+        await asyncio.sleep(INTERVAL_SECONDS)

@@ -1,1 +1,1 @@
-"""What the system does, whoever asks: values parsed once, one function for each question and change."""
+"""What the system does, independent of any API: validated inputs, and a function for each query and change."""

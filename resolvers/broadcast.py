@@ -1,83 +1,83 @@
-"""One thing after the other, told to all who follow, each at its own pace."""
+"""Publish and subscribe within a process. Each subscriber reads at its own pace."""
 
 import asyncio
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-HELD = 10_000  # things that a follower may be behind
-TURN = 50  # things that a follower takes in one go
+MAX_BACKLOG = 10_000  # unread items of a subscriber
+ITEMS_PER_TURN = 50  # items that a subscriber reads before other tasks run
 
 T = TypeVar("T")
 
 
-class TooSlowError(Exception):
-    """A follower is so far behind that it is let go of; it may come back after the last change that it saw."""
+class SubscriberTooSlowError(Exception):
+    """A subscriber has too many unread items. It can subscribe again after the last item that it read."""
 
     def __init__(self) -> None:
         super().__init__(
-            f"More than {HELD} changes wait to be read; subscribe again after the last cursor that you saw."
+            f"More than {MAX_BACKLOG} changes are unread. Subscribe again after the last cursor that you received."
         )
 
 
-class _Place(Generic[T]):
-    """A place between what was told and what is to come. It holds what comes after it, and nothing before."""
+class _Node(Generic[T]):
+    """A position in a linked list of items. Items before the slowest subscriber are garbage collected."""
 
     __slots__ = ("next", "number")
 
     def __init__(self, number: int) -> None:
-        self.number = number  # of things that were told before it
-        self.next: tuple[T, _Place[T]] | None = None
+        self.number = number  # of items before this position
+        self.next: tuple[T, _Node[T]] | None = None
 
 
 class Broadcast(Generic[T]):
-    """Tells all who follow, and waits for nobody. What all of them were told is not held any more."""
+    """Publishes items to all subscribers without waiting for them."""
 
     def __init__(self) -> None:
-        self.now: _Place[T] = _Place(0)
-        self.more = asyncio.Event()
-        self.over = False
+        self.tail: _Node[T] = _Node(0)
+        self.changed = asyncio.Event()
+        self.closed = False
 
-    def tell(self, things: Iterable[T]) -> None:
-        """Tells all followers."""
-        for thing in things:
-            later: _Place[T] = _Place(self.now.number + 1)
-            self.now.next = thing, later
-            self.now = later
+    def publish(self, items: Iterable[T]) -> None:
+        """Append items for all subscribers."""
+        for item in items:
+            node: _Node[T] = _Node(self.tail.number + 1)
+            self.tail.next = item, node
+            self.tail = node
         self._wake()
 
-    def end(self) -> None:
-        """There is nothing more to come."""
-        self.over = True
+    def close(self) -> None:
+        """End all subscriptions after the items that were published."""
+        self.closed = True
         self._wake()
 
     def _wake(self) -> None:
-        more, self.more = self.more, asyncio.Event()
-        more.set()
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
 
-    def follow(self) -> "Following[T]":
-        """What is told from now on, until it ends."""
-        return Following(self)
+    def subscribe(self) -> "Subscriber[T]":
+        """Return an iterator over the items that are published from now on."""
+        return Subscriber(self)
 
 
-class Following(Generic[T]):
-    """One who follows, at a place that moves. Raises TooSlowError."""
+class Subscriber(Generic[T]):
+    """An asynchronous iterator over published items. Raises SubscriberTooSlowError."""
 
     def __init__(self, broadcast: Broadcast[T]) -> None:
         self._broadcast = broadcast
-        self._place = broadcast.now
+        self._node = broadcast.tail
 
-    def __aiter__(self) -> "Following[T]":
+    def __aiter__(self) -> "Subscriber[T]":
         return self
 
     async def __anext__(self) -> T:
-        if not self._place.number % TURN:
-            # Nothing on the way to a quick client waits: others have their turn here.
+        if not self._node.number % ITEMS_PER_TURN:
+            # A fast subscriber never waits otherwise, so let other tasks run here.
             await asyncio.sleep(0)
-        while self._place.next is None:
-            if self._broadcast.over:
+        while self._node.next is None:
+            if self._broadcast.closed:
                 raise StopAsyncIteration
-            await self._broadcast.more.wait()
-        if self._broadcast.now.number - self._place.number > HELD:
-            raise TooSlowError
-        thing, self._place = self._place.next
-        return thing
+            await self._broadcast.changed.wait()
+        if self._broadcast.tail.number - self._node.number > MAX_BACKLOG:
+            raise SubscriberTooSlowError
+        item, self._node = self._node.next
+        return item

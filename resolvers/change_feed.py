@@ -1,4 +1,4 @@
-"""What changes, as it changes: one reader of the journal for all who watch."""
+"""The change feed: one reader of the journal per process, for all subscribers."""
 
 import asyncio
 import logging
@@ -6,148 +6,157 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from typing import TypeVar
 
-from resolvers.broadcast import Broadcast, TooSlowError
+from resolvers.broadcast import Broadcast, SubscriberTooSlowError
 from resolvers.errors import InvalidInputError
-from resolvers.paging import cursor, parse_cursor
+from resolvers.paging import decode_cursor, encode_cursor
 from resolvers.validation.clock import Clock
 from storage.errors import StoreUnavailableError
 from storage.queries import journal
-from storage.queries.journal import ChangeRow
+from storage.queries.journal import JournalRow as JournalRow
 from storage.store import Store
 from storage.tables import HOUR
 
-KEPT = HOUR  # for so long a watcher may come back where it was
-CHUNK = 1000  # changes that are read at a time
-PAUSE = 0.5  # seconds between two looks at a store that is not there
-KIND = "CHANGE"
+RETENTION = HOUR  # how long a subscriber can resume after its last cursor
+CHUNK = 1000  # journal entries per read
+RETRY_SECONDS = 0.5  # between two attempts to read from an unavailable store
+CURSOR_KIND = "CHANGE"
 
 T = TypeVar("T")
 
 log = logging.getLogger("netsessions")
 
 
-def cursor_of(change: ChangeRow) -> str:
-    """The place of a change, opaque to clients."""
-    return cursor(KIND, change.at, change.seq)
+def cursor_of(entry: JournalRow) -> str:
+    """Return the cursor of a journal entry, opaque to clients."""
+    return encode_cursor(CURSOR_KIND, entry.at, entry.seq)
 
 
-class Feed:
-    """Reads the journal while somebody watches, and hands the same changes to all."""
+class ChangeFeed:
+    """Reads the journal while there are subscribers, and sends the same entries to all of them."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._reading: _Reading | None = None
-        self._over = False
+        self._reader: _JournalReader | None = None
+        self._closed = False
 
-    async def watch(self, macs: Collection[str] | None, after: str | None) -> AsyncGenerator[ChangeRow, None]:
-        """Changes of some devices or of all, as they are committed: from now on, or after a cursor.
+    async def subscribe(self, macs: Collection[str] | None, after: str | None) -> AsyncGenerator[JournalRow, None]:
+        """Yield journal entries of some devices or of all as they are committed, from now on or after a cursor.
 
-        Ends when the feed is closed. Raises InvalidInputError for what is no cursor, or too old a one.
+        The generator ends when the feed is closed. Raise InvalidInputError if the cursor is invalid or too old.
         """
-        place = None if after is None else parse_cursor("after", after, KIND, 2)
-        if self._over:
+        position = None if after is None else decode_cursor("after", after, CURSOR_KIND, 2)
+        if self._closed:
             return
-        reading = self._reading = self._reading or _Reading(self._store)
-        reading.watchers += 1
+        reader = self._reader = self._reader or _JournalReader(self._store)
+        reader.subscribers += 1
         try:
-            await reading.begun.wait()
-            if place is not None:
-                await self._check(reading, *place)
-            async with aclosing(reading.told(None if place is None else place[1])) as changes:
-                async for change in changes:
-                    if macs is None or change.mac in macs:
-                        yield change
+            await reader.started.wait()
+            if position is not None:
+                await self._check_position(reader, *position)
+            async with aclosing(reader.entries_from(None if position is None else position[1])) as entries:
+                async for entry in entries:
+                    if macs is None or entry.mac in macs:
+                        yield entry
         finally:
-            reading.watchers -= 1
-            if not reading.watchers:
-                # Whoever comes meanwhile begins anew.
-                if self._reading is reading:
-                    self._reading = None
-                await reading.close()
+            reader.subscribers -= 1
+            if not reader.subscribers:
+                # A new subscriber starts a new reader while this one closes.
+                if self._reader is reader:
+                    self._reader = None
+                await reader.close()
 
-    async def _check(self, reading: "_Reading", at: int, seq: int) -> None:
-        """Raises InvalidInputError where what followed a change may not all be there any more, or never was."""
-        # However long ago the last change was, nothing has followed it.
-        if at < self._clock.now() - KEPT and seq != reading.last:
-            raise InvalidInputError("after", "is older than an hour; read the sessions anew and subscribe without it")
-        if [change.at for change in await reading.after(seq - 1, seq)] != [at]:
-            raise InvalidInputError("after", "is not of this database; read the sessions anew and subscribe without it")
+    async def _check_position(self, reader: "_JournalReader", at: int, seq: int) -> None:
+        """Raise InvalidInputError if entries after the position may be purged already, or if it never existed."""
+        # The last entry is valid whatever its age, because nothing followed it.
+        if at < self._clock.now() - RETENTION and seq != reader.last_seq:
+            raise InvalidInputError(
+                "after", "is older than an hour. Read the sessions again and subscribe without `after`."
+            )
+        if [entry.at for entry in await reader.entries_after(seq - 1, seq)] != [at]:
+            raise InvalidInputError(
+                "after", "is not a cursor of this database. Read the sessions again and subscribe without `after`."
+            )
 
     async def close(self) -> None:
-        """Lets go of whoever watches, for good."""
-        self._over = True
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            await reading.close()
+        """End all subscriptions. New ones end at once."""
+        self._closed = True
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.close()
 
 
-class _Reading:
-    """Reads the journal from its end on, for as long as somebody watches."""
+class _JournalReader:
+    """Reads new journal entries while there are subscribers."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._task = asyncio.create_task(self._read())
-        self.changes: Broadcast[ChangeRow] = Broadcast()
-        self.last = 0  # the number of the last change that was told
-        self.begun = asyncio.Event()
-        self.watchers = 0
+        self.broadcast: Broadcast[JournalRow] = Broadcast()
+        self.last_seq = 0  # the number of the last published entry
+        self.started = asyncio.Event()
+        self.subscribers = 0
         self.closed = False
 
-    async def told(self, seq: int | None) -> AsyncGenerator[ChangeRow, None]:
-        """What was told after a change, or is told from now on; until this is closed. Who falls behind reads the journal."""
-        following, upto = self.changes.follow(), self.last
-        seq = upto if seq is None else seq
+    async def entries_from(self, seq: int | None) -> AsyncGenerator[JournalRow, None]:
+        """Yield the entries after a number, or from now on. A subscriber that falls behind reads the journal itself."""
+        live, until = self.broadcast.subscribe(), self.last_seq
+        seq = until if seq is None else seq
         while True:
-            while seq < upto:
-                found = await self.after(seq, upto)
-                for change in found:
-                    yield change
-                seq = found[-1].seq if len(found) == CHUNK else upto
+            while seq < until:
+                entries = await self.entries_after(seq, until)
+                for entry in entries:
+                    yield entry
+                seq = entries[-1].seq if len(entries) == CHUNK else until
             try:
-                async for change in following:
-                    seq = change.seq
-                    yield change
+                async for entry in live:
+                    seq = entry.seq
+                    yield entry
                 break
-            except TooSlowError:
-                following, upto = self.changes.follow(), self.last
+            except SubscriberTooSlowError:
+                live, until = self.broadcast.subscribe(), self.last_seq
         if not self.closed:
-            raise StoreUnavailableError("the journal cannot be read any more")
+            raise StoreUnavailableError("the journal can no longer be read")
 
-    async def after(self, seq: int, upto: int = 2**62) -> list[ChangeRow]:
-        """The changes after one number up to another, the first thousand."""
-        places = {"after": seq, "upto": upto, "limit": CHUNK}
-        return [ChangeRow.of(row) for row in await self._store.fetch(journal.since(), places, current=True)]
+    async def entries_after(self, seq: int, until: int = 2**62) -> list[JournalRow]:
+        """Return the first entries after one number up to another, at most CHUNK."""
+        limits = {"after": seq, "until": until, "limit": CHUNK}
+        rows = await self._store.fetch(journal.entries_since(), limits, primary=True)
+        return [JournalRow.from_row(row) for row in rows]
+
+    async def _last_stored_seq(self) -> int:
+        ((seq,),) = await self._store.fetch(journal.last_seq(), {}, primary=True)
+        return int(seq)
 
     async def _read(self) -> None:
         try:
-            async with aclosing(self._store.changed()) as changed:
-                async for _ in changed:
-                    if not self.begun.is_set():
-                        ((self.last,),) = await _surely(lambda: self._store.fetch(journal.last(), {}, current=True))
-                        self.begun.set()
-                    while found := await _surely(lambda: self.after(self.last)):
-                        self.last = found[-1].seq
-                        self.changes.tell(found)
+            async with aclosing(self._store.watch_journal()) as wake_ups:
+                async for _ in wake_ups:
+                    if not self.started.is_set():
+                        self.last_seq = await retry_until_available(self._last_stored_seq)
+                        self.started.set()
+                    while entries := await retry_until_available(lambda: self.entries_after(self.last_seq)):
+                        self.last_seq = entries[-1].seq
+                        self.broadcast.publish(entries)
         except Exception:
             log.exception("The journal cannot be read")
             raise
         finally:
-            self.begun.set()
-            self.changes.end()
+            self.started.set()
+            self.broadcast.close()
 
     async def close(self) -> None:
-        """Stops reading; those who watch come to their end."""
+        """Stop reading and end the subscriptions."""
         self.closed = True
         self._task.cancel()
-        # What it failed by, those who watched were told.
+        # `wait` does not raise the task's exception: the subscribers got it.
         await asyncio.wait([self._task])
 
 
-async def _surely(read: Callable[[], Awaitable[T]]) -> T:
-    """What is read, however long the store takes to be there again: watchers would only come back to wait."""
+async def retry_until_available(read: Callable[[], Awaitable[T]]) -> T:
+    """Read until the store responds. If subscriptions ended instead, clients would reconnect only to wait."""
     while True:
         try:
             return await read()
         except StoreUnavailableError:
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""What every resolver is handed: the store, the clock, the feed of changes, and whom to tell of what was written."""
+"""The dependencies of every resolver: store, clock, limits and change feed."""
 
 from asyncio import Semaphore
 from collections.abc import Callable
@@ -6,44 +6,41 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from resolvers.change_feed import Feed
-from resolvers.limits import DEFAULT, Limits
-from resolvers.scopes import require
+from resolvers.change_feed import ChangeFeed
+from resolvers.limits import DEFAULT_LIMITS, Limits
+from resolvers.scopes import require_scope
 from resolvers.validation.clock import Clock
 from storage.queries.tokens import Scope
-from storage.store import Parameters, Store
+from storage.store import AuditStamp, Store
 
-OWN = "API_TOKEN"  # the name of the server's own token
+SERVER_ACTOR = "API_TOKEN"  # the actor of requests with the server's own token
 
-# Whose token, or which command, makes the changes: set by the program around a request.
-acting: ContextVar[str] = ContextVar("acting", default="netsessions")
+# The token or command that makes changes. The HTTP layer sets it for each request.
+actor: ContextVar[str] = ContextVar("actor", default="netsessions")
 
-SWEEPS = 2  # over a store's sessions that are held in memory at once, half a million each; others wait
+MAX_PRESENCE_SCANS = 2  # concurrent scans, each with up to half a million sessions in memory
 
 
-def _nobody(_: int) -> None:
-    """Takes no notice."""
+def _ignore(_: int) -> None:
+    pass
 
 
 @dataclass(frozen=True)
 class Context:
-    """Opened once by the program, for all requests."""
+    """What resolvers need, created once per process. `on_written` receives the number of created sessions."""
 
     store: Store
     clock: Clock
-    on_written: Callable[[int], None] = _nobody
-    limits: Limits = DEFAULT
-    sweeps: Semaphore = field(default_factory=lambda: Semaphore(SWEEPS))
+    on_written: Callable[[int], None] = _ignore
+    limits: Limits = DEFAULT_LIMITS
+    presence_slots: Semaphore = field(default_factory=lambda: Semaphore(MAX_PRESENCE_SCANS))
 
     @cached_property
-    def feed(self) -> Feed:
-        """The changes of all processes, for those who watch."""
-        return Feed(self.store, self.clock)
+    def feed(self) -> ChangeFeed:
+        """The changes of all processes, for subscribers."""
+        return ChangeFeed(self.store, self.clock)
 
-    def told(self, needed: Scope) -> Parameters:
-        """What the journal says of a change besides the change: when, and by whom, who must have the scope for it.
-
-        Raises ForbiddenError.
-        """
-        require(needed)
-        return {"at": self.clock.now(), "who": acting.get()}
+    def authorize(self, needed: Scope) -> AuditStamp:
+        """Return the time and the actor of a change. Raise ForbiddenError if the caller lacks the scope."""
+        require_scope(needed)
+        return {"at": self.clock.now(), "who": actor.get()}

@@ -1,123 +1,126 @@
-"""Correcting single sessions, and what was changed of them: every correction stays in the journal."""
+"""Corrections of single sessions, and their history. The journal keeps every correction."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError, NotFoundError
-from resolvers.live import Device
-from resolvers.sessions import noted, written
-from resolvers.validation.clock import utc
-from resolvers.validation.models import EndAt, NewSession, read
-from storage.queries import journal, live
-from storage.queries import sessions as known
-from storage.queries import writes as changes
-from storage.queries.sessions import SessionRow
-from storage.store import Parameters, Purpose, Transaction
-from storage.tables import CONNECTED, MISSING, MISSING_DISCONNECTION
+from resolvers.live import DeviceTimeline
+from resolvers.sessions import build_row, change_entry
+from resolvers.validation.clock import to_datetime
+from resolvers.validation.models import EndInput, NewSession, validate
+from storage.queries import journal, writes
+from storage.queries import live as live_queries
+from storage.queries import sessions as session_queries
+from storage.store import AuditStamp, LockPurpose, Transaction
+from storage.tables import CONNECTED, MISSING_DISCONNECTION, MISSING_EVENT, SessionRow
 
-CHANGED = ("ip", "connected_at", "disconnected_at", "connection_event", "disconnection_event", "info")
+CORRECTABLE_COLUMNS = ("ip", "connected_at", "disconnected_at", "connection_event", "disconnection_event", "info")
 
 
 class Revision(NamedTuple):
-    """A change of a session: when (microseconds), what, by whom; before and after, which is None where it was deleted."""
+    """A change of a session: time in microseconds, kind, actor, and the session before and after (None if deleted)."""
 
     at: int
-    kind: journal.Kind
+    kind: journal.JournalKind
     who: str
     before: SessionRow
     after: SessionRow | None
 
 
-async def update(context: Context, mac: str, identity: int, given: Mapping[str, Any]) -> SessionRow:
-    """Changes what is given of a session, which must be one that could be created so. Raises NotFoundError."""
-    told = context.told("admin")
+async def update(context: Context, mac: str, session_id: int, changes: Mapping[str, Any]) -> SessionRow:
+    """Update the given fields of a session. The result must pass the same validation as a new session.
 
-    async def change(transaction: Transaction) -> SessionRow:
-        row = await _held(transaction, mac, identity)
-        new = read(NewSession, _as_reported(row, given), context.clock)
-        columns = {name: value for name, value in written(new, row.id).items() if name in CHANGED}
+    Raise NotFoundError or InvalidInputError.
+    """
+    stamp = context.authorize("admin")
+
+    async def transact(transaction: Transaction) -> SessionRow:
+        row = await _lock_session(transaction, mac, session_id)
+        new = validate(NewSession, _as_input(row, changes), context.clock)
+        columns = {name: value for name, value in build_row(new, row.id).items() if name in CORRECTABLE_COLUMNS}
         if row.state != CONNECTED and columns["disconnection_event"] is None:
-            if await transaction.fetch(live.open_beside(), {"mac": mac, "id": identity}):
+            if await transaction.fetch(live_queries.other_open_session(), {"mac": mac, "id": session_id}):
                 raise InvalidInputError(
-                    "end_time", "cannot be taken away, as the device is connected; end that session first"
+                    "end_time",
+                    "cannot be removed, because the device has another open session. End that session first.",
                 )
-            # An old sighting would have it ended at once.
-            columns |= {"seen_at": None, "told_at": None}
-        return await _changed(context, transaction, row, told, columns)
+            # A sweep would end the reopened session at its old heartbeat.
+            columns |= {"last_seen_at": None, "last_reported_at": None}
+        return await _update_session(context, transaction, row, stamp, columns)
 
-    return await context.store.write(change)
+    return await context.store.write(transact)
 
 
-def _as_reported(row: SessionRow, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The session as one would report it anew, with what is given in place of what was."""
+def _as_input(row: SessionRow, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the input that would create the session with the changes applied."""
     ends = {"start_time": row.connected_at, "end_time": row.disconnected_at}
-    was: dict[str, Any] = {name: None if at is None else utc(at).isoformat() for name, at in ends.items()}
-    was |= {"mac": row.mac, "ip": row.ip, "info": row.info}
-    was |= {"event_type_conn": row.connection_event, "event_type_disc": row.disconnection_event}
+    old: dict[str, Any] = {name: None if at is None else to_datetime(at).isoformat() for name, at in ends.items()}
+    old |= {"mac": row.mac, "ip": row.ip, "info": row.info}
+    old |= {"event_type_conn": row.connection_event, "event_type_disc": row.disconnection_event}
     for end, event in (("start_time", "event_type_conn"), ("end_time", "event_type_disc")):
-        # Whoever tells an end that was never seen need not say that it was seen.
-        if was[event] == MISSING and given.get(end) is not None:
-            was[event] = None
-    return {**was, **given}
+        # A time for a missing end implies the default event type.
+        if old[event] == MISSING_EVENT and changes.get(end) is not None:
+            old[event] = None
+    return {**old, **changes}
 
 
-async def end(context: Context, mac: str, identity: int, how: EndAt) -> SessionRow:
-    """Ends a session of which no end is known, now unless told. Raises NotFoundError, InvalidInputError."""
-    told = context.told("admin")
-    at = told["at"] if how.at is None else how.at
+async def end(context: Context, mac: str, session_id: int, end_input: EndInput) -> SessionRow:
+    """End a session that has no end yet (default: now). Raise NotFoundError or InvalidInputError."""
+    stamp = context.authorize("admin")
+    at = stamp["at"] if end_input.at is None else end_input.at
 
-    async def change(transaction: Transaction) -> SessionRow:
-        row = await _held(transaction, mac, identity)
+    async def transact(transaction: Transaction) -> SessionRow:
+        row = await _lock_session(transaction, mac, session_id)
         if row.state not in (CONNECTED, MISSING_DISCONNECTION):
-            raise InvalidInputError("id", "is of a session that has ended; change its end by updateSession")
+            raise InvalidInputError("id", "belongs to a session that has ended. Change its end with updateSession.")
         if row.connected_at is not None and at < row.connected_at:
-            raise InvalidInputError("at", "is before the session's start")
-        ending = {"disconnected_at": at, "disconnection_event": how.event_type}
-        return await _changed(context, transaction, row, told, ending)
+            raise InvalidInputError("at", "is before the session's start. Use a later time.")
+        columns = {"disconnected_at": at, "disconnection_event": end_input.event_type}
+        return await _update_session(context, transaction, row, stamp, columns)
 
-    return await context.store.write(change)
+    return await context.store.write(transact)
 
 
-async def delete(context: Context, mac: str, identity: int) -> SessionRow:
-    """Deletes one session; answers what it was. Raises NotFoundError."""
-    told = context.told("admin")
+async def delete(context: Context, mac: str, session_id: int) -> SessionRow:
+    """Delete one session and return it. Raise NotFoundError."""
+    stamp = context.authorize("admin")
 
-    async def change(transaction: Transaction) -> SessionRow:
-        row = await _held(transaction, mac, identity, "remove")
-        await transaction.execute(changes.delete_session(), {"mac": mac, "id": identity})
-        await transaction.execute(changes.delete_bare_device(), {"mac": mac})
-        await transaction.note([noted(told, "DELETED", row, None)])
+    async def transact(transaction: Transaction) -> SessionRow:
+        row = await _lock_session(transaction, mac, session_id, "remove")
+        await transaction.execute(writes.delete_session(), {"mac": mac, "id": session_id})
+        await transaction.execute(writes.delete_unused_device(), {"mac": mac})
+        await transaction.write_journal([change_entry(stamp, "DELETED", row, None)])
         return row
 
-    return await context.store.write(change)
+    return await context.store.write(transact)
 
 
-async def history(context: Context, mac: str, identity: int) -> list[Revision]:
-    """What was changed of a session, oldest first; also of one that was deleted."""
-    found = await context.store.fetch(journal.history(), {"mac": mac, "id": identity})
-    return [Revision(at, kind, who, _row(before), _row(after)) for at, kind, who, before, after in found]
+async def history(context: Context, mac: str, session_id: int) -> list[Revision]:
+    """Return the changes of a session, oldest first, also if it was deleted."""
+    rows = await context.store.fetch(journal.session_history(), {"mac": mac, "id": session_id})
+    return [
+        Revision(at, kind, who, journal.read_snapshot(before), None if after is None else journal.read_snapshot(after))
+        for at, kind, who, before, after in rows
+    ]
 
 
-def _row(text: str | None) -> Any:
-    return None if text is None else SessionRow._make(json.loads(text))
-
-
-async def _held(transaction: Transaction, mac: str, identity: int, purpose: Purpose = "change") -> SessionRow:
-    await transaction.hold([mac], purpose)
-    rows = await transaction.fetch(known.by_id(), {"mac": mac, "id": identity})
+async def _lock_session(
+    transaction: Transaction, mac: str, session_id: int, purpose: LockPurpose = "change"
+) -> SessionRow:
+    await transaction.lock_devices([mac], purpose)
+    rows = await transaction.fetch(session_queries.session_by_id(), {"mac": mac, "id": session_id})
     if not rows:
-        raise NotFoundError("id: no session has this id; it may have been deleted")
+        raise NotFoundError("id: no session has this id. It may have been deleted.")
     return SessionRow._make(rows[0])
 
 
-async def _changed(
-    context: Context, transaction: Transaction, row: SessionRow, told: Parameters, columns: dict[str, Any]
+async def _update_session(
+    context: Context, transaction: Transaction, row: SessionRow, stamp: AuditStamp, columns: dict[str, Any]
 ) -> SessionRow:
     if all(getattr(row, name, None) == value for name, value in columns.items()):
         return row
-    device = Device(context, transaction, row.mac, told)
-    after = await device.change(row, **columns)
-    await transaction.note(device.noted)
+    timeline = DeviceTimeline(context, transaction, row.mac, stamp)
+    after = await timeline.update(row, **columns)
+    await transaction.write_journal(timeline.entries)
     return after

@@ -1,115 +1,121 @@
-"""Devices: found, paged through, named."""
+"""Devices: reading, listing and naming them."""
 
 import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from resolvers.context import Context
-from resolvers.errors import InvalidInputError, NotFoundError, shown
-from resolvers.paging import Slice, cursor, cut
-from resolvers.scopes import require
+from resolvers.errors import InvalidInputError, NotFoundError, short_repr
+from resolvers.paging import Slice, encode_cursor, paginate
+from resolvers.scopes import require_scope
 from resolvers.validation.addresses import NAME_LENGTH, parse_mac, parse_text
-from resolvers.validation.models import DeviceNames, Page
-from storage.queries import devices as ask
-from storage.queries import writes as changes
-from storage.queries.clauses import like, search_for
-from storage.queries.devices import DeviceRow, Order
+from resolvers.validation.models import DeviceUpdate, Page
+from storage.queries import devices as device_queries
+from storage.queries import writes
+from storage.queries.clauses import like_pattern, search_condition
+from storage.queries.devices import DeviceOrder as DeviceOrder
+from storage.queries.devices import DeviceRow as DeviceRow
 from storage.store import Transaction
 
-LONGEST_KEY = 3 * NAME_LENGTH + 1  # of a folded name, with what stands before it
+MAX_KEY_LENGTH = 3 * NAME_LENGTH + 1  # case folding can triple a name's length; one character is a prefix
 
 
-class Sighting(NamedTuple):
-    """What a device's sessions tell; instants in microseconds. A device that is connected is seen now."""
+class DeviceActivity(NamedTuple):
+    """First and last sighting of a device, in microseconds since 1970. A connected device counts as seen now."""
 
     first_seen: int | None
     last_seen: int | None
     connected: bool
 
 
-async def get_many(context: Context, macs: Sequence[str]) -> dict[str, DeviceRow]:
-    """Those of the devices that are known, by MAC."""
-    rows = await context.store.fetch(ask.named(), {"macs": json.dumps(list(macs))})
+async def get_devices(context: Context, macs: Sequence[str]) -> dict[str, DeviceRow]:
+    """Return the stored devices among the addresses, by MAC."""
+    rows = await context.store.fetch(device_queries.devices_by_macs(), {"macs": json.dumps(list(macs))})
     return {row[0]: DeviceRow._make(row) for row in rows}
 
 
-async def sightings(context: Context, macs: Sequence[str]) -> dict[str, Sighting]:
-    """What the sessions of the devices tell, by MAC; for all of them in one statement."""
-    found = dict.fromkeys(macs, Sighting(None, None, connected=False))
-    for mac, first, last, open_sessions in await context.store.fetch(ask.sightings(), {"macs": json.dumps(list(macs))}):
-        seen = max(last, context.clock.now()) if open_sessions else last
-        found[mac] = Sighting(first, seen, connected=open_sessions > 0)
-    return found
+async def get_activity(context: Context, macs: Sequence[str]) -> dict[str, DeviceActivity]:
+    """Return the activity of each device by MAC, read in one statement."""
+    activities = dict.fromkeys(macs, DeviceActivity(None, None, connected=False))
+    for mac, first, last, open_sessions in await context.store.fetch(
+        device_queries.activity_by_macs(), {"macs": json.dumps(list(macs))}
+    ):
+        last_seen = max(last, context.clock.now()) if open_sessions else last
+        activities[mac] = DeviceActivity(first, last_seen, connected=open_sessions > 0)
+    return activities
 
 
-def _asked(search: str | None, connected: bool | None) -> tuple[frozenset[ask.Condition], dict[str, Any]]:
-    conditions: set[ask.Condition] = set()
+def _filter_query(
+    search: str | None, connected: bool | None
+) -> tuple[frozenset[device_queries.DeviceCondition], dict[str, Any]]:
+    conditions: set[device_queries.DeviceCondition] = set()
     parameters: dict[str, Any] = {}
     if search:
-        conditions.add(search_for(search))
-        parameters["needle"] = like(search)
+        conditions.add(search_condition(search))
+        parameters["needle"] = like_pattern(search)
     if connected is not None:
         conditions.add("connected" if connected else "disconnected")
     return frozenset(conditions), parameters
 
 
-def _cursor(order: Order, *place: Any) -> str:
-    """The place of a device; by MAC it is that."""
+def _encode_cursor(order: DeviceOrder, *position: Any) -> str:
+    """Return the cursor of a device: its MAC, preceded by the sort key unless the order is MAC."""
     if order == "MAC":
-        return str(place[0])
-    key, mac = place
-    # A name may hold anything.
-    return cursor(order, key.encode().hex() if order == "NAME" else key, mac)
+        return str(position[0])
+    key, mac = position
+    # Encoded as hexadecimal, because a name may contain the separator.
+    return encode_cursor(order, key.encode().hex() if order == "NAME" else key, mac)
 
 
-def _place(order: Order, given: str) -> dict[str, Any]:
-    """What `_cursor` wrote; raises ValueError."""
+def _decode_cursor(order: DeviceOrder, cursor: str) -> dict[str, Any]:
+    """Return the sort key and MAC of a cursor. Raise ValueError if it is not a cursor of this order."""
     if order == "MAC":
-        return {"mac": parse_mac(given)}
-    _, written, mac = given.split(".")
-    key = parse_text(bytes.fromhex(written).decode(), LONGEST_KEY) if order == "NAME" else int(written)
-    if _cursor(order, key, parse_mac(mac)) != given or (isinstance(key, int) and abs(key) > ask.NEVER):
+        return {"mac": parse_mac(cursor)}
+    _, key_text, mac = cursor.split(".")
+    key = parse_text(bytes.fromhex(key_text).decode(), MAX_KEY_LENGTH) if order == "NAME" else int(key_text)
+    is_canonical = _encode_cursor(order, key, parse_mac(mac)) == cursor
+    if not is_canonical or (isinstance(key, int) and abs(key) > device_queries.NEVER):
         raise ValueError
     return {"key": key, "mac": mac}
 
 
-async def page(
-    context: Context, search: str | None, connected: bool | None, order: Order, page: Page
+async def list_devices(
+    context: Context, search: str | None, connected: bool | None, order: DeviceOrder, page: Page
 ) -> Slice[DeviceRow]:
-    """A keyset page of devices."""
-    conditions, parameters = _asked(search, connected)
-    for name, given in page.cursors():
+    """Return a page of devices. Raise InvalidInputError for an invalid cursor."""
+    conditions, parameters = _filter_query(search, connected)
+    for name, cursor in page.cursors():
         try:
-            parameters |= {f"{name}_{part}": value for part, value in _place(order, given).items()}
+            parameters |= {f"{name}_{part}": value for part, value in _decode_cursor(order, cursor).items()}
         except ValueError:
-            raise InvalidInputError(name, f"{shown(given)} is not a cursor of this list") from None
-    question = ask.page(
+            raise InvalidInputError(name, f"{short_repr(cursor)} is not a cursor of this list") from None
+    query = device_queries.device_page(
         conditions, order, after="after_mac" in parameters, before="before_mac" in parameters, backward=page.backward
     )
-    found = await context.store.fetch(question, parameters | {"limit": page.size + 1})
-    return cut(page, found, lambda row: DeviceRow._make(row[-3:]), lambda row: _cursor(order, *row[:-2]))
+    rows = await context.store.fetch(query, parameters | {"limit": page.size + 1})
+    return paginate(page, rows, lambda row: DeviceRow._make(row[-3:]), lambda row: _encode_cursor(order, *row[:-2]))
 
 
-async def count(context: Context, search: str | None, connected: bool | None) -> int:
-    """How many devices the list has."""
-    conditions, parameters = _asked(search, connected)
-    rows = await context.store.fetch(ask.count(conditions), parameters)
+async def count_devices(context: Context, search: str | None, connected: bool | None) -> int:
+    """Return the number of devices in the list."""
+    conditions, parameters = _filter_query(search, connected)
+    rows = await context.store.fetch(device_queries.count_devices(conditions), parameters)
     return int(rows[0][0])
 
 
-async def name(context: Context, names: DeviceNames) -> DeviceRow:
-    """Names a device; a null takes a name or owner away, one that is not set stays. Raises NotFoundError."""
-    require("admin")
-    given = {column: getattr(names, column) for column in sorted(names.model_fields_set - {"mac"})}
+async def update_device(context: Context, update: DeviceUpdate) -> DeviceRow:
+    """Set or remove a device's name and owner. Raise NotFoundError if the device is not stored."""
+    require_scope("admin")
+    values = {column: getattr(update, column) for column in sorted(update.model_fields_set - {"mac"})}
 
-    async def change(transaction: Transaction) -> list[Any]:
-        if given:
-            await transaction.execute(changes.update_device(*given), given | {"of": names.mac})
-        named = await transaction.fetch(ask.named(), {"macs": json.dumps([names.mac])})
-        await transaction.execute(changes.delete_bare_device(), {"mac": names.mac})
-        return named
+    async def update_transaction(transaction: Transaction) -> list[Any]:
+        if values:
+            await transaction.execute(writes.update_device(*values), values | {"where_mac": update.mac})
+        updated = await transaction.fetch(device_queries.devices_by_macs(), {"macs": json.dumps([update.mac])})
+        await transaction.execute(writes.delete_unused_device(), {"mac": update.mac})
+        return updated
 
-    rows = await context.store.write(change)
+    rows = await context.store.write(update_transaction)
     if not rows:
-        raise NotFoundError(f"mac: {names.mac} is not known; a device is known by its first session")
+        raise NotFoundError(f"mac: {update.mac} does not exist; a device is added with its first session")
     return DeviceRow._make(rows[0])

@@ -1,4 +1,4 @@
-"""The few ways in which a request can fail; each door translates them in one place."""
+"""Errors of the resolvers. `resolvers.failures` maps them to HTTP statuses and codes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-SHOWN = 100  # characters of a refused value that are echoed
+MAX_ECHO_LENGTH = 100  # characters of a value that a message repeats
 
 
 class InvalidInputError(Exception):
-    """Bad input: which field, and what to write instead. The same sentence at every door."""
+    """A field of the input is invalid. Both APIs report it with the same message."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
@@ -19,7 +19,7 @@ class InvalidInputError(Exception):
 
 
 class FieldError(ValueError):
-    """A mistake that is seen only with several fields together; it is reported as that of the one named."""
+    """An error that a validator of several fields reports for one of them."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(problem)
@@ -27,51 +27,51 @@ class FieldError(ValueError):
 
 
 class NotFoundError(Exception):
-    """What was to be changed is not there."""
+    """The object to change does not exist."""
 
 
 class UnauthenticatedError(Exception):
-    """Nobody knows who asks; one sentence on how to say it."""
+    """The caller sent no valid token. The message says how to send one."""
 
 
 class ForbiddenError(Exception):
-    """Who asks may not have it; one sentence on who may."""
+    """The caller's scope does not allow the operation. The message names the scope that does."""
 
 
-class TooManyError(Exception):
-    """More than one may have at a time; in how many seconds to try again."""
+class TooManyRequestsError(Exception):
+    """A limit per address or token is reached. `retry_after` is in seconds."""
 
     def __init__(self, problem: str, retry_after: int) -> None:
         super().__init__(problem)
         self.retry_after = retry_after
 
 
-def shown(value: object) -> str:
-    """A refused value as a message may carry it."""
+def short_repr(value: object) -> str:
+    """Return the repr of a value, shortened to the length that a message may repeat."""
     try:
         text = repr(value)
     except RecursionError:
-        text = "what is nested so deeply"
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+        text = "a deeply nested value"
+    return text if len(text) <= MAX_ECHO_LENGTH else text[: MAX_ECHO_LENGTH - 1] + "…"
 
 
-def invalid_input(error: ValidationError, known: Mapping[str, Any]) -> InvalidInputError:
-    """The first mistake that a model found; `known` are the fields that it has."""
+def to_invalid_input_error(error: ValidationError, fields: Mapping[str, Any]) -> InvalidInputError:
+    """Convert the first error of a pydantic validation. `fields` are those of the model."""
     first = error.errors(include_url=False)[0]
     path = [*first["loc"]]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, FieldError):
         path.append(cause.field)
-    return InvalidInputError(".".join(map(str, path))[:SHOWN], _problem(first, known))
+    return InvalidInputError(".".join(map(str, path))[:MAX_ECHO_LENGTH], _problem(first, fields))
 
 
-def _problem(mistake: ErrorDetails, known: Mapping[str, Any]) -> str:
-    match mistake["type"]:
+def _problem(details: ErrorDetails, fields: Mapping[str, Any]) -> str:
+    match details["type"]:
         case "missing":
             return "is required"
         case "extra_forbidden":
-            return f"is not known here; known are: {', '.join(known)}"
+            return f"is not a known field. Known fields: {', '.join(fields)}."
         case "value_error":
-            return str(mistake["ctx"]["error"])
+            return str(details["ctx"]["error"])
         case _:
-            return f"{shown(mistake['input'])}: {mistake['msg'].lower()}"
+            return f"{short_repr(details['input'])}: {details['msg'].lower()}"

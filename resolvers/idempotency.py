@@ -1,73 +1,76 @@
-"""Requests that may be sent again: for a day, the same key is given the first answer, and nothing is done twice."""
+"""Idempotency keys: for a day, a repeated request gets the first response and changes nothing."""
 
 from typing import NamedTuple, Protocol
 
-from resolvers.context import Context, acting
-from resolvers.errors import InvalidInputError, shown
+from resolvers.context import Context, actor
+from resolvers.errors import InvalidInputError, short_repr
 from resolvers.validation.models import KEY_LENGTH
-from storage.queries import idempotency as ask
-from storage.store import Change, Transaction
+from storage.queries import idempotency as idempotency_queries
+from storage.store import Transaction, UnitOfWork
 from storage.tables import DAY
 
-FIELD = "Idempotency-Key"
+HEADER = "Idempotency-Key"
 
 
 def parse_key(text: str) -> str:
-    """A key as a client sends it; raises InvalidInputError."""
+    """Return a valid key. Raise InvalidInputError."""
     if not 0 < len(text) <= KEY_LENGTH or not text.isascii() or not text.isprintable():
-        raise InvalidInputError(FIELD, f"{shown(text)} is not a key; send 1 to {KEY_LENGTH} visible ASCII characters")
+        raise InvalidInputError(
+            HEADER, f"{short_repr(text)} is not a key. Send 1 to {KEY_LENGTH} visible ASCII characters."
+        )
     return text
 
 
-class Key(NamedTuple):
-    """A key, and what tells the request that it came with from another."""
+class IdempotencyKey(NamedTuple):
+    """A client's key, and a hash that identifies its request."""
 
     key: str
-    asked: str
+    request_hash: str
 
 
-class Done(Protocol):
-    """What became of a change: the sentence that is answered, and how many sessions are new."""
+class Result(Protocol):
+    """The result of a unit of work: the message for the client, and the number of created sessions."""
 
     @property
     def message(self) -> str: ...
 
     @property
-    def new(self) -> int: ...
+    def created(self) -> int: ...
 
 
-async def once(context: Context, key: Key | None, change: Change[Done]) -> str:
-    """What a change answers, or what it answered when its key was sent before.
+async def run_once(context: Context, key: IdempotencyKey | None, unit_of_work: UnitOfWork[Result]) -> str:
+    """Run a unit of work and return its message. If the key was used before, only return the message of the first time.
 
-    Raises InvalidInputError for the key of another request.
+    Raise InvalidInputError if the key was used for another request.
     """
-    new = 0
+    created = 0
 
-    async def carried_out(transaction: Transaction) -> str:
-        nonlocal new
-        done = await change(transaction)
-        new = done.new
-        return done.message
+    async def transact(transaction: Transaction) -> str:
+        nonlocal created
+        result = await unit_of_work(transaction)
+        created = result.created
+        return result.message
 
-    message = await context.store.write(carried_out if key is None else _kept(context, key, carried_out))
-    context.on_written(new)
+    message = await context.store.write(transact if key is None else _idempotent(context, key, transact))
+    context.on_written(created)
     return message
 
 
-def _kept(context: Context, key: Key, change: Change[str]) -> Change[str]:
+def _idempotent(context: Context, key: IdempotencyKey, unit_of_work: UnitOfWork[str]) -> UnitOfWork[str]:
     now = context.clock.now()
-    name = f"{acting.get()} {key.key}"
+    name = f"{actor.get()} {key.key}"
 
-    async def work(transaction: Transaction) -> str:
-        await transaction.execute(ask.forget_one(), {"key": name, "until": now - DAY})
-        # Who sends it at the same time waits here for the first.
-        if not await transaction.execute(ask.claim(), {"key": name, "asked": key.asked, "at": now}):
-            ((before, message),) = await transaction.fetch(ask.given(), {"key": name})
-            if before != key.asked:
-                raise InvalidInputError(FIELD, "was sent with another request; make a new key for each")
+    async def transact(transaction: Transaction) -> str:
+        await transaction.execute(idempotency_queries.delete_expired_key(), {"key": name, "until": now - DAY})
+        # A concurrent request with the same key waits here for the first one.
+        reservation = {"key": name, "request_hash": key.request_hash, "at": now}
+        if not await transaction.execute(idempotency_queries.reserve_key(), reservation):
+            ((request_hash, message),) = await transaction.fetch(idempotency_queries.load_response(), {"key": name})
+            if request_hash != key.request_hash:
+                raise InvalidInputError(HEADER, "was used for another request. Use a new key for each request.")
             return str(message)
-        message = await change(transaction)
-        await transaction.execute(ask.give(), {"of": name, "message": message})
+        message = await unit_of_work(transaction)
+        await transaction.execute(idempotency_queries.save_response(), {"where_key": name, "response": message})
         return message
 
-    return work
+    return transact

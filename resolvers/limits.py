@@ -1,21 +1,21 @@
-"""How much one request may ask for. An operator sets it; what is here is what holds unless told."""
+"""Limits of a request. Each is a setting; the defaults are defined here."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of both doors the first three, of GraphQL the others."""
+    """Limits of a request: the first three apply to both APIs, the others to GraphQL documents."""
 
-    body: int = 8 * 1024 * 1024  # bytes: 10,000 sessions with everything said about each fit
-    seconds: float = 30  # for which the store works for what reads
+    body: int = 8 * 1024 * 1024  # bytes; fits 10,000 sessions with all fields
+    seconds: float = 30  # time that a request may read from the database
     page: int = 10_000  # rows of a list
-    tokens: int = 10_000  # of a document
-    depth: int = 20  # fields within fields
+    tokens: int = 10_000  # lexical tokens of the document
+    depth: int = 20  # levels of nested fields
     aliases: int = 30
     directives: int = 50
     root_fields: int = 30
-    cost: int = 250_000  # values of an answer: a largest page of sessions with all their fields and their devices fits
+    cost: int = 250_000  # values in the response; fits the largest page of sessions with all fields and devices
 
 
-DEFAULT = Limits()
+DEFAULT_LIMITS = Limits()

@@ -1,8 +1,8 @@
-"""Sessions that are reported as they happen: started and stopped, in whatever order the reports arrive.
+"""Live sessions: start and stop reports, which may arrive late and in any order.
 
-A report is of its instant, not of its arrival. What it says is fitted between the sessions that are known around that
-instant, so that no end precedes its start and none of what was reported is lost. All that is done to a device is done one
-after the other, whichever process does it.
+A report describes the instant in it, not the instant of its arrival. It is fitted between the sessions around that
+instant, so that no session ends before it starts and no report is lost. All changes of one device run one after the
+other, whichever process makes them.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,234 +10,247 @@ from typing import Any, NamedTuple
 
 from resolvers.context import Context
 from resolvers.errors import InvalidInputError
-from resolvers.sessions import Reported, new_ids, noted
+from resolvers.sessions import FAR_FUTURE, SessionResult, change_entry, new_session_ids
 from resolvers.validation.addresses import INFO_LENGTH
-from resolvers.validation.clock import utc
+from resolvers.validation.clock import format_utc
 from resolvers.validation.models import StartReport, StopReport
-from storage.queries import live as ask
-from storage.queries import sessions as known
-from storage.queries import writes as changes
-from storage.queries.sessions import WIDTH, SessionRow
-from storage.store import CREATED, Change, Parameters, Transaction, created
-from storage.tables import COMPLETE, MISSING, MISSING_CONNECTION, MISSING_DISCONNECTION
+from storage.queries import live as live_queries
+from storage.queries import sessions as session_queries
+from storage.queries import writes
+from storage.store import CREATED, AuditStamp, Parameters, Transaction, UnitOfWork, created_entries
+from storage.tables import (
+    COMPLETE,
+    MISSING_CONNECTION,
+    MISSING_DISCONNECTION,
+    MISSING_EVENT,
+    ROW_WIDTH,
+    SESSION_DEFAULTS,
+    SessionRow,
+)
 
-LAST_ID = 2**63 - 1
-EVER = 2**61  # an instant after all others
-BEGUN = "Connected"  # the event of a session that was opened by what was seen
+MAX_ID = 2**63 - 1
+CONNECTED_EVENT = "Connected"  # the default connection event
 
-AROUND = known.Listing(frozenset({"mac", "overlapping"}))
-BEFORE = known.Listing(frozenset({"mac"}), after=True, limited=True)
-AFTER = known.Listing(frozenset({"mac"}), descending=False, after=True, limited=True)
+OVERLAPPING = session_queries.ListQuery(frozenset({"mac", "overlapping"}))
+LAST_UNTIL = session_queries.ListQuery(frozenset({"mac"}), after=True, limited=True)
+FIRST_AFTER = session_queries.ListQuery(frozenset({"mac"}), descending=False, after=True, limited=True)
 
 
-class There(NamedTuple):
-    """The last instants at which a heartbeat saw a session, and at which a start told of it again."""
+class LastSeen(NamedTuple):
+    """The instants of the last heartbeat and of the last repeated start report of a session."""
 
-    seen_at: int | None
-    told_at: int | None
+    last_seen_at: int | None
+    last_reported_at: int | None
 
     @property
-    def last(self) -> int | None:
-        """The later of them."""
+    def latest(self) -> int | None:
+        """The later of both."""
         return max((at for at in self if at is not None), default=None)
 
 
-class Device:
-    """One device, held inside a transaction: what is known of it around an instant, and what is written down of it."""
+class DeviceTimeline:
+    """The sessions of one device inside a transaction that locks it. `entries` collects the journal entries."""
 
-    def __init__(self, context: Context, transaction: Transaction, mac: str, told: Parameters) -> None:
+    def __init__(self, context: Context, transaction: Transaction, mac: str, stamp: AuditStamp) -> None:
         self._context = context
         self._transaction = transaction
         self._mac = mac
-        self._told = told
-        self.noted: list[Parameters] = []
+        self._stamp = stamp
+        self.entries: list[Parameters] = []
 
-    async def open_at(self, at: int) -> tuple[SessionRow, There] | None:
-        """Its open session, if that had begun by then, and when it was last there."""
-        rows = await self._transaction.fetch(ask.open_of_device(), {"mac": self._mac, "at": at})
-        return (SessionRow._make(rows[0][:WIDTH]), There._make(rows[0][WIDTH:])) if rows else None
+    async def open_session_at(self, at: int) -> tuple[SessionRow, LastSeen] | None:
+        """Return the open session if it started by then, and when it was last seen."""
+        rows = await self._transaction.fetch(live_queries.open_session(), {"mac": self._mac, "at": at})
+        return (SessionRow._make(rows[0][:ROW_WIDTH]), LastSeen._make(rows[0][ROW_WIDTH:])) if rows else None
 
-    async def now(self) -> int:
-        """The present; where another server's clock, which is ahead of ours, began the open session, the start of that."""
-        found = await self.open_at(EVER)
+    async def current_instant(self) -> int:
+        """Return now. If a server whose clock is ahead started the open session, return the start of that session."""
+        open_session = await self.open_session_at(FAR_FUTURE)
         now = self._context.clock.now()
-        return now if found is None else max(now, found[0].connected_at or now)
+        return now if open_session is None else max(now, open_session[0].connected_at or now)
 
-    async def around(self, at: int) -> list[SessionRow]:
-        """Its sessions that hold the instant, or have an end there."""
-        window = {"mac": self._mac, "since": at - 1, "until": at + 1, "now": EVER}
-        rows = await self._transaction.fetch(known.sessions(AROUND, merges=self._context.store.merges), window)
-        return [SessionRow._make(row[:WIDTH]) for row in rows]
+    async def sessions_at(self, at: int) -> list[SessionRow]:
+        """Return the sessions that contain the instant or have an end at it."""
+        window = {"mac": self._mac, "since": at - 1, "until": at + 1, "now": FAR_FUTURE}
+        return await self._list(OVERLAPPING, window)
 
-    async def beside(self, at: int, listing: known.Listing) -> SessionRow | None:
-        """Its last session that began by then, or its first that began later."""
-        place = {"mac": self._mac, "after_key": at, "after_id": LAST_ID, "limit": 1}
-        # Whatever a session's id, it stands before the last one in either order.
-        question = known.sessions(listing, merges=self._context.store.merges)
-        rows = await self._transaction.fetch(question, place)
-        return SessionRow._make(rows[0][:WIDTH]) if rows else None
+    async def adjacent(self, at: int, query: session_queries.ListQuery) -> SessionRow | None:
+        """Return the last session that started by then (`LAST_UNTIL`), or the first that started later (`FIRST_AFTER`)."""
+        # MAX_ID comes after every id, so sessions that start at the instant count as earlier in both orders.
+        rows = await self._list(query, {"mac": self._mac, "after_key": at, "after_id": MAX_ID, "limit": 1})
+        return rows[0] if rows else None
 
-    async def last_seen(self, row: SessionRow) -> list[There]:
-        """When a session was last there that was reported as it happened; empty for others, which are left as they are."""
-        rows = await self._transaction.fetch(ask.last_seen(), {"mac": row.mac, "id": row.id})
-        return list(map(There._make, rows))
+    async def _list(self, query: session_queries.ListQuery, parameters: Parameters) -> list[SessionRow]:
+        statement = session_queries.list_sessions(query, merge_branches=self._context.store.merges_ordered_unions)
+        rows = await self._transaction.fetch(statement, parameters)
+        return [SessionRow._make(row[:ROW_WIDTH]) for row in rows]
 
-    async def add(self, ip: str, **more: Any) -> SessionRow:
-        """A new session."""
-        (identity,) = new_ids(self._context.clock, 1)
-        row = {"mac": self._mac, "id": identity, "ip": ip, "info": "", "live": 1, "seen_at": None,
-               "connected_at": None, "disconnected_at": None,
-               "connection_event": MISSING, "disconnection_event": None} | more  # fmt: skip
-        await self._transaction.record([row])
-        self.noted += created([row], self._told)
-        return await self._row(identity)
+    async def last_seen(self, row: SessionRow) -> list[LastSeen]:
+        """Return when a live session was last seen, as a list of one. Return an empty list for any other session."""
+        rows = await self._transaction.fetch(live_queries.live_timestamps(), {"mac": row.mac, "id": row.id})
+        return list(map(LastSeen._make, rows))
 
-    async def change(self, row: SessionRow, **columns: Any) -> SessionRow:
-        """The session with some of its columns changed."""
-        await self._write(row, columns)
-        after = await self._row(row.id)
-        self.noted.append(noted(self._told, "UPDATED", row, after))
+    async def add(self, ip: str, **columns: Any) -> SessionRow:
+        """Create a live session with the given columns."""
+        (session_id,) = new_session_ids(self._context.clock, 1)
+        row = {**SESSION_DEFAULTS, "mac": self._mac, "id": session_id, "ip": ip, "info": "", "live": 1,
+               "connection_event": MISSING_EVENT} | columns  # fmt: skip
+        await self._transaction.insert_sessions([row])
+        self.entries += created_entries([row], self._stamp)
+        return await self._fetch(session_id)
+
+    async def update(self, row: SessionRow, **columns: Any) -> SessionRow:
+        """Update columns of a session and return the result."""
+        await self.set_columns(row, **columns)
+        after = await self._fetch(row.id)
+        self.entries.append(change_entry(self._stamp, "UPDATED", row, after))
         return after
 
-    async def see(self, row: SessionRow, **columns: int) -> None:
-        """The session was seen, or told of again; the journal does not tell of it."""
-        await self._write(row, columns)
+    async def set_columns(self, row: SessionRow, **columns: Any) -> None:
+        """Update columns without a journal entry, such as when a session was last seen."""
+        key = {"where_mac": row.mac, "where_id": row.id}
+        await self._transaction.execute(writes.update_session(*sorted(columns)), columns | key)
 
-    async def _write(self, row: SessionRow, columns: dict[str, Any]) -> None:
-        where = {"of": row.mac, "which": row.id}
-        await self._transaction.execute(changes.update_session(*sorted(columns)), columns | where)
-
-    async def _row(self, identity: int) -> SessionRow:
-        (row,) = await self._transaction.fetch(known.by_id(), {"mac": self._mac, "id": identity})
+    async def _fetch(self, session_id: int) -> SessionRow:
+        (row,) = await self._transaction.fetch(session_queries.session_by_id(), {"mac": self._mac, "id": session_id})
         return SessionRow._make(row)
 
 
-def moved(row: SessionRow, ip: str, at: int) -> dict[str, Any]:
-    """The columns of a session whose device has another address from an instant on; its info tells of the old one."""
-    when = utc(at).isoformat().replace("+00:00", "Z")
-    note = f"IP was {row.ip} until {when}"
+def with_new_ip(row: SessionRow, ip: str, at: int) -> dict[str, Any]:
+    """Return the columns of a session whose device has a new address since an instant. `info` keeps the old one."""
+    note = f"IP was {row.ip} until {format_utc(at)}"
     info = f"{row.info}; {note}" if row.info else note
-    # The journal has what no longer fits.
+    # If the note does not fit, only the journal keeps the old address.
     return {"ip": ip, "info": info if len(info) <= INFO_LENGTH else row.info}
 
 
-async def started(device: Device, report: StartReport, at: int, seen_at: int | None = None) -> Reported:
-    """Opens a session, or answers the one in which the device was connected at that instant."""
-    opening = {"connected_at": at, "connection_event": report.event_type}
-    if (found := await device.open_at(at)) is not None:
-        return Reported(await _again(device, *found, report.ip, at), f"MAC {report.mac} is connected already")
-    for row in await device.around(at):
+async def apply_start(
+    timeline: DeviceTimeline, report: StartReport, at: int, last_seen_at: int | None = None
+) -> SessionResult:
+    """Open a session, or return the one in which the device was connected at that instant."""
+    start = {"connected_at": at, "connection_event": report.event_type}
+    if (open_session := await timeline.open_session_at(at)) is not None:
+        row = await _confirm_open(timeline, *open_session, report.ip, at)
+        return SessionResult(row, f"MAC {report.mac} is connected already")
+    for row in await timeline.sessions_at(at):
         if row.connected_at == at or (row.state == COMPLETE and at < (row.disconnected_at or 0)):
-            return Reported(row, f"MAC {row.mac} was connected already")
-    later = await device.beside(at, AFTER)
+            return SessionResult(row, f"MAC {row.mac} was connected already")
+    later = await timeline.adjacent(at, FIRST_AFTER)
     if later is None:
-        row = await device.add(report.ip, info=report.info, seen_at=seen_at, **opening)
-    elif later.state == MISSING_CONNECTION and await device.last_seen(later):
-        # Its end was reported first.
-        row = await device.change(later, **opening)
+        row = await timeline.add(report.ip, info=report.info, last_seen_at=last_seen_at, **start)
+    elif later.state == MISSING_CONNECTION and await timeline.last_seen(later):
+        # The stop report arrived first.
+        row = await timeline.update(later, **start)
     else:
-        # A later session is known, so this one has ended; when, may still be reported.
-        row = await device.add(report.ip, info=report.info, disconnection_event=MISSING, **opening)
-    return Reported(row, f"Session started for MAC {row.mac}")
+        # A later session exists, so this one has ended. Its stop report may still arrive.
+        row = await timeline.add(report.ip, info=report.info, disconnection_event=MISSING_EVENT, **start)
+    return SessionResult(row, f"Session started for MAC {row.mac}")
 
 
-async def _again(device: Device, row: SessionRow, there: There, ip: str, at: int) -> SessionRow:
-    """The open session of a device that is reported as connected once more."""
-    # What is older than the last that is known of it, or is told again, does not say where the device is now.
-    if row.ip != ip and is_news(row, there, at):
-        row = await device.change(row, **moved(row, ip, at))
-    later: dict[str, int] = {}
-    if _is_after(at, row.connected_at, there.told_at):
-        # A stop that comes late may be of an earlier instant: then this is where the device was back.
-        later["told_at"] = at
-    if there.seen_at is not None and there.seen_at < at:
-        # Or a sweep would end it before this report.
-        later["seen_at"] = at
-    if later:
-        await device.see(row, **later)
+async def _confirm_open(timeline: DeviceTimeline, row: SessionRow, last_seen: LastSeen, ip: str, at: int) -> SessionRow:
+    """Apply a repeated start report to the open session."""
+    # A report that is older than the last one, or repeats it, does not have the present address.
+    if row.ip != ip and is_newer(row, last_seen, at):
+        row = await timeline.update(row, **with_new_ip(row, ip, at))
+    columns: dict[str, int] = {}
+    if _is_after(at, row.connected_at, last_seen.last_reported_at):
+        # If a stop report about an earlier instant arrives, the device was back from here on.
+        columns["last_reported_at"] = at
+    if last_seen.last_seen_at is not None and last_seen.last_seen_at < at:
+        # Otherwise a sweep would end the session before this report.
+        columns["last_seen_at"] = at
+    if columns:
+        await timeline.set_columns(row, **columns)
     return row
 
 
-def is_news(row: SessionRow, there: There, at: int) -> bool:
-    """Whether an instant is after the last at which a session is known to have been there."""
-    return _is_after(at, row.connected_at, *there)
+def is_newer(row: SessionRow, last_seen: LastSeen, at: int) -> bool:
+    """Return whether an instant is after the start and all reports of a session."""
+    return _is_after(at, row.connected_at, *last_seen)
 
 
 def _is_after(at: int, *instants: int | None) -> bool:
     return all(at > instant for instant in instants if instant is not None)
 
 
-async def stopped(device: Device, report: StopReport, at: int) -> Reported:
-    """Ends the session in which the device was connected; without one, records one whose connection was missed."""
-    ending = {"disconnected_at": at, "disconnection_event": report.event_type}
-    done = f"Session ended for MAC {report.mac}"
-    for row in await device.around(at):
+async def apply_stop(timeline: DeviceTimeline, report: StopReport, at: int) -> SessionResult:
+    """End the session in which the device was connected. If there is none, record one with a missing connection."""
+    end = {"disconnected_at": at, "disconnection_event": report.event_type}
+    message = f"Session ended for MAC {report.mac}"
+    for row in await timeline.sessions_at(at):
         if row.disconnected_at == at:
-            return Reported(row, f"Session of MAC {row.mac} has ended already")
-    if (found := await device.open_at(at)) is not None:
-        return Reported(await _ended(device, found[0], at, ending), done)
-    before = await device.beside(at, BEFORE)
-    if before is not None and before.state == MISSING_DISCONNECTION and await device.last_seen(before):
-        # It began between two sessions, and only now its end is known.
-        return Reported(await _ended(device, before, at, ending), done)
+            return SessionResult(row, f"Session of MAC {row.mac} has ended already")
+    if (open_session := await timeline.open_session_at(at)) is not None:
+        return SessionResult(await _end_session(timeline, open_session[0], at, end), message)
+    before = await timeline.adjacent(at, LAST_UNTIL)
+    if before is not None and before.state == MISSING_DISCONNECTION and await timeline.last_seen(before):
+        # Its start report arrived late, and this is its end.
+        return SessionResult(await _end_session(timeline, before, at, end), message)
     ip = report.ip
     if ip is None:
-        near = before or await device.beside(at, AFTER)
-        if near is None:
-            raise InvalidInputError("ip", "is required, as no session of the device is known")
-        ip = near.ip
-    row = await device.add(ip, **ending)
-    return Reported(row, f"Missing connection recorded for MAC {row.mac}")
+        nearest = before or await timeline.adjacent(at, FIRST_AFTER)
+        if nearest is None:
+            raise InvalidInputError("ip", "is required, because the device has no session yet")
+        ip = nearest.ip
+    row = await timeline.add(ip, **end)
+    return SessionResult(row, f"Missing connection recorded for MAC {row.mac}")
 
 
-async def _ended(device: Device, row: SessionRow, at: int, ending: Parameters) -> SessionRow:
-    """Ends a session; if it was seen or told of after that, with what goes on of it as another."""
-    ended = await device.change(row, **ending)
-    for there in await device.last_seen(row):
-        if there.last is not None and there.last > at:
-            seen_at = there.seen_at if there.seen_at is not None and there.seen_at > at else None
-            back = {"connected_at": there.last, "connection_event": BEGUN, "seen_at": seen_at}
-            await device.add(row.ip, disconnection_event=row.disconnection_event, **back)
+async def _end_session(timeline: DeviceTimeline, row: SessionRow, at: int, end: Parameters) -> SessionRow:
+    """End a session. If the device was seen after that, create a second session that starts then."""
+    ended = await timeline.update(row, **end)
+    for last_seen in await timeline.last_seen(row):
+        if last_seen.latest is not None and last_seen.latest > at:
+            heartbeat_at = last_seen.last_seen_at
+            last_seen_at = heartbeat_at if heartbeat_at is not None and heartbeat_at > at else None
+            start = {
+                "connected_at": last_seen.latest,
+                "connection_event": CONNECTED_EVENT,
+                "last_seen_at": last_seen_at,
+            }
+            await timeline.add(row.ip, disconnection_event=row.disconnection_event, **start)
     return ended
 
 
-async def start(context: Context, report: StartReport) -> Reported:
-    """Carries out `started`, and returns when it is durable."""
-    return await _carried_out(context, starting(context, report))
+async def start(context: Context, report: StartReport) -> SessionResult:
+    """Apply a start report. Return after the commit."""
+    return await _run(context, start_transaction(context, report))
 
 
-async def stop(context: Context, report: StopReport) -> Reported:
-    """Carries out `stopped`, and returns when it is durable. Raises InvalidInputError."""
-    return await _carried_out(context, stopping(context, report))
+async def stop(context: Context, report: StopReport) -> SessionResult:
+    """Apply a stop report. Return after the commit. Raise InvalidInputError if the IP is needed and missing."""
+    return await _run(context, stop_transaction(context, report))
 
 
-async def _carried_out(context: Context, change: Change[Reported]) -> Reported:
-    done = await context.store.write(change)
-    context.on_written(done.new)
-    return done
+async def _run(context: Context, unit_of_work: UnitOfWork[SessionResult]) -> SessionResult:
+    result = await context.store.write(unit_of_work)
+    context.on_written(result.created)
+    return result
 
 
-def starting(context: Context, report: StartReport) -> Change[Reported]:
-    """`started` as a change."""
-    return _held(context, report, lambda device, at: started(device, report, at))
+def start_transaction(context: Context, report: StartReport) -> UnitOfWork[SessionResult]:
+    """Return the unit of work that applies a start report."""
+    return _report_transaction(context, report, lambda timeline, at: apply_start(timeline, report, at))
 
 
-def stopping(context: Context, report: StopReport) -> Change[Reported]:
-    """`stopped` as a change."""
-    return _held(context, report, lambda device, at: stopped(device, report, at))
+def stop_transaction(context: Context, report: StopReport) -> UnitOfWork[SessionResult]:
+    """Return the unit of work that applies a stop report."""
+    return _report_transaction(context, report, lambda timeline, at: apply_stop(timeline, report, at))
 
 
-def _held(
-    context: Context, report: StartReport | StopReport, work: Callable[[Device, int], Awaitable[Reported]]
-) -> Change[Reported]:
-    told = context.told("write")
+def _report_transaction(
+    context: Context,
+    report: StartReport | StopReport,
+    apply: Callable[[DeviceTimeline, int], Awaitable[SessionResult]],
+) -> UnitOfWork[SessionResult]:
+    stamp = context.authorize("write")
 
-    async def change(transaction: Transaction) -> Reported:
-        device = Device(context, transaction, report.mac, told)
-        await transaction.hold([report.mac])
-        # Not before: of reports that come together, any may be the first to be carried out.
-        done = await work(device, await device.now() if report.at is None else report.at)
-        await transaction.note(device.noted)
-        return done._replace(new=sum(each["kind"] == CREATED for each in device.noted))
+    async def transact(transaction: Transaction) -> SessionResult:
+        timeline = DeviceTimeline(context, transaction, report.mac, stamp)
+        await transaction.lock_devices([report.mac])
+        # Read the clock after the lock: concurrent reports run in any order.
+        result = await apply(timeline, await timeline.current_instant() if report.at is None else report.at)
+        await transaction.write_journal(timeline.entries)
+        return result._replace(created=sum(entry["kind"] == CREATED for entry in timeline.entries))
 
-    return change
+    return transact

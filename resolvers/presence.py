@@ -1,4 +1,7 @@
-"""How present devices were, bucket by bucket: which buckets there are, and what a sweep over sessions finds in each."""
+"""Time online, sessions, devices and peak per hour or day, computed with numpy from the sessions of a window.
+
+Arrays are one-dimensional. Instants and durations are integers in microseconds. `n` sessions, `b` buckets.
+"""
 
 import asyncio
 import json
@@ -13,23 +16,22 @@ from resolvers.context import Context
 from resolvers.errors import InvalidInputError
 from resolvers.validation.clock import Clock
 from resolvers.validation.models import PresenceQuery
-from storage.deadline import InTime
-from storage.queries import presence as ask
-from storage.queries.presence import Stays
-from storage.queries.sessions import count
+from storage.deadline import WithinDeadline
+from storage.queries import presence as presence_queries
+from storage.queries.presence import SessionArrays
+from storage.queries.sessions import count_sessions
 from storage.tables import HOUR
 
-MOST_BUCKETS = 10_000
-MOST_AT_ONCE = 2**19  # sessions in one sweep, some 200 bytes each, unless a single bucket has more
-# Of all sessions, the part from which on reading the whole table takes less than to seek them.
-SCANNED = 1 / 8
-LARGEST = 2**62
+MAX_BUCKETS = 10_000
+MAX_SESSIONS_PER_SCAN = 2**19  # sessions computed at once, 200 bytes each; a single bucket may have more
+FULL_SCAN_SHARE = 1 / 8  # of all sessions; reading more than this share is faster by a table scan than by indexes
+LARGEST = 2**62  # bound of intermediate sums, far below an overflow
 
-Numbers = NDArray[np.int64]
+Integers = NDArray[np.int64]
 
 
 class Bucket(NamedTuple):
-    """A half-open span of time, its ends and the time spent online in microseconds; see `presence`."""
+    """A half-open range of time and its figures; see `count_presence`. `start`, `end` and `online` are in microseconds."""
 
     start: int
     end: int
@@ -39,195 +41,216 @@ class Bucket(NamedTuple):
     peak: int
 
 
-class _Asked(NamedTuple):
-    """What is asked, but for the window; `first` and `last` are the first and the last start that the store has."""
+class _Request(NamedTuple):
+    """A request without its window. `first` and `last` are the earliest and latest start of all stored sessions."""
 
     context: Context
     parameters: dict[str, Any]
     macs: list[str] | None
     first: int
     last: int
-    devices: int  # that the store has
+    devices: int  # number of stored devices
 
     def share(self, since: int, until: int) -> float:
-        """What part of the store a window asks for, about."""
-        part = 1.0 if self.macs is None else len(self.macs) / max(self.devices, 1)
-        inside = min(until, self.last + 1) - max(since, self.first)
-        return min(part * max(inside, 0) / (self.last + 1 - self.first), 1.0)
+        """Estimate which share of the stored sessions a window needs."""
+        device_share = 1.0 if self.macs is None else len(self.macs) / max(self.devices, 1)
+        overlap = min(until, self.last + 1) - max(since, self.first)
+        return min(device_share * max(overlap, 0) / (self.last + 1 - self.first), 1.0)
 
 
-async def presence(context: Context, query: PresenceQuery) -> list[Bucket]:
-    """One bucket after the other, also empty ones; raises InvalidInputError.
+async def count_presence(context: Context, query: PresenceQuery) -> list[Bucket]:
+    """Return all buckets in order, empty ones included. Raise InvalidInputError.
 
-    `online` adds up the time of every session inside the bucket, until now where it is still connected; one of which an
-    end was never seen adds nothing. `sessions` counts those that overlap the bucket, `devices` whose they are.
+    - `online`: total time of all sessions within the bucket. An open session lasts until now. A session with a missing
+      end adds nothing.
+    - `sessions`: number of sessions that overlap the bucket.
+    - `devices`: number of their devices.
+    - `peak`: largest number of devices online at the same time. A device with overlapping sessions counts once. A session
+      that ends when another starts is offline at that instant.
 
-    `peak` is the largest number of devices that were there at one moment. A device whose sessions overlap is one; where a
-    session ends at the instant at which another starts, only the other is there. A session that is an instant (its ends
-    equal, one of them never seen, or open and not begun by now) is there at its instant: so there is a peak wherever
-    there is a device.
+    A session without duration is online at its instant, so every bucket with a device has a peak. Such a session has
+    equal ends, or a missing end, or is open and starts in the future.
     """
     edges = _edges(context.clock, query)
     store, macs = context.store, None if query.macs is None else list(dict.fromkeys(query.macs))
-    ((first, last, devices),) = await store.fetch(ask.extent(), {})
+    ((first, last, devices),) = await store.fetch(presence_queries.stored_extent(), {})
     if first is None or macs == []:
-        return _shown(edges, np.zeros((4, len(edges) - 1), np.int64))
+        return _to_buckets(edges, np.zeros((4, len(edges) - 1), np.int64))
     parameters = {"now": context.clock.now(), "mac": macs and macs[0], "macs": macs and json.dumps(macs)}
-    return await _read(_Asked(context, parameters, macs, first, last, devices), edges)
+    return await _read(_Request(context, parameters, macs, first, last, devices), edges)
 
 
-async def _read(asked: _Asked, edges: list[int]) -> list[Bucket]:
-    """The buckets between the edges: of many sessions, each half by itself."""
+async def _read(request: _Request, edges: list[int]) -> list[Bucket]:
+    """Return the buckets between the edges. If the window has too many sessions, read its halves concurrently."""
     since, until = edges[0], edges[-1]
-    store, macs, parameters = asked.context.store, asked.macs, asked.parameters | ask.window(since, until)
-    whose: ask.Whose = None if macs is None else "mac" if len(macs) == 1 else "macs"
-    share = asked.share(since, until)
-    scan = share > SCANNED
-    ((most,),) = await store.fetch(count(frozenset()) if scan else ask.count(whose), parameters)
-    if most * (share if scan else 1) > MOST_AT_ONCE and len(edges) > 2:
-        # The halves are read and swept beside each other, on as many processors as there are.
+    store, macs = request.context.store, request.macs
+    parameters = request.parameters | presence_queries.window_params(since, until)
+    device_filter: presence_queries.DeviceFilter = None if macs is None else "mac" if len(macs) == 1 else "macs"
+    share = request.share(since, until)
+    scan = share > FULL_SCAN_SHARE
+    ((total,),) = await store.fetch(
+        count_sessions(frozenset()) if scan else presence_queries.count_in_window(device_filter), parameters
+    )
+    if total * (share if scan else 1) > MAX_SESSIONS_PER_SCAN and len(edges) > 2:
         middle = len(edges) // 2
-        first, second = await asyncio.gather(_read(asked, edges[: middle + 1]), _read(asked, edges[middle:]))
+        first, second = await asyncio.gather(_read(request, edges[: middle + 1]), _read(request, edges[middle:]))
         return first + second
-    async with InTime():
-        await asked.context.sweeps.acquire()
+    async with WithinDeadline():
+        await request.context.presence_slots.acquire()
     try:
-        found = await store.fetch(ask.scanned() if scan else ask.sought(whose), parameters)
-        return await asyncio.to_thread(_measured, found, macs if scan else None, edges)
+        rows = await store.fetch(
+            presence_queries.scan_window() if scan else presence_queries.seek_window(device_filter), parameters
+        )
+        return await asyncio.to_thread(_compute, rows, macs if scan else None, edges)
     finally:
-        asked.context.sweeps.release()
+        request.context.presence_slots.release()
 
 
-def _measured(found: list[Any], only: list[str] | None, edges: list[int]) -> list[Bucket]:
-    # Taken out of the list, so that the texts are gone once they have been read.
-    stays = ask.unpacked(found.pop(), only)
-    return _shown(edges, swept(stays, np.array(edges, np.int64) - edges[0]))
+def _compute(rows: list[Any], macs: list[str] | None, edges: list[int]) -> list[Bucket]:
+    # Remove the row from the list, so that its large byte strings are freed as soon as they are unpacked.
+    sessions = presence_queries.unpack_sessions(rows.pop(), macs)
+    return _to_buckets(edges, count_buckets(sessions, np.array(edges, np.int64) - edges[0]))
 
 
-def _shown(edges: list[int], columns: NDArray[np.int64]) -> list[Bucket]:
+def _to_buckets(edges: list[int], columns: NDArray[np.int64]) -> list[Bucket]:
     return [Bucket(*ends, *row) for ends, row in zip(pairwise(edges), columns.T.tolist(), strict=True)]
 
 
 def _edges(clock: Clock, query: PresenceQuery) -> list[int]:
-    """Where buckets begin, and where the last one ends.
+    """Return the starts of all buckets and the end of the last.
 
-    Hours are counted from the start of each day. The day's last is shorter where clocks change by a part of an hour.
+    Hours are counted from the start of each day. The last hour of a day is shorter if the clocks change by a part of an
+    hour.
     """
     days = (query.end - query.start).days + 1
     if days < 1:
         raise InvalidInputError("end", "is before start")
-    edges = [clock.midnight(query.start)]
+    edges = [clock.day_start(query.start)]
     for n in range(1, days + 1):
-        midnight = clock.midnight(query.start + timedelta(days=n))
+        midnight = clock.day_start(query.start + timedelta(days=n))
         if query.bucket == "hour":
             edges += range(edges[-1] + HOUR, midnight, HOUR)
-        # A zone that moved across the date line has left out a day.
+        # A zone that moved across the date line skipped a day.
         if midnight > edges[-1]:
             edges.append(midnight)
-        if len(edges) > MOST_BUCKETS + 1:
-            advice = "name an earlier day" if query.bucket == "day" else "name an earlier day, or ask for days"
-            raise InvalidInputError("end", f"is more than {MOST_BUCKETS} buckets away from start; {advice}")
+        if len(edges) > MAX_BUCKETS + 1:
+            advice = "choose an earlier day" if query.bucket == "day" else "choose an earlier day, or the bucket DAY"
+            raise InvalidInputError("end", f"is more than {MAX_BUCKETS} buckets away from start; {advice}")
     return edges
 
 
-def swept(stays: Stays, edges: Numbers) -> Numbers:
-    """What `Bucket` holds of each bucket, in four rows; the edges are relative to the window's start, as the stays are."""
-    if not len(stays.starts):
-        return np.zeros((4, len(edges) - 1), np.int64)
+def count_buckets(sessions: SessionArrays, edges: Integers) -> Integers:
+    """Return the figures of each bucket, shape (4, b): online time, sessions, devices, peak.
+
+    `edges` has b + 1 instants. They are relative to the start of the window, as are the ends of the sessions.
+    """
     buckets = len(edges) - 1
-    # Reports mostly come, and are stored, in the order of time: then this costs little, and what follows it less.
-    order = np.argsort(stays.starts, kind="stable")
-    starts, ends, devices = stays.starts[order], stays.ends[order], stays.devices[order]
-    instants = np.bincount(_first(edges, starts[ends == starts]), minlength=buckets)
-    # A session that is an instant lasts for a microsecond, so that it overlaps what holds its instant, and nothing else.
+    if not len(sessions.starts):
+        return np.zeros((4, buckets), np.int64)
+    # Sessions are mostly stored in order of time, so this sort is cheap. What follows is faster on sorted arrays.
+    order = np.argsort(sessions.starts, kind="stable")
+    starts, ends, devices = sessions.starts[order], sessions.ends[order], sessions.devices[order]
+    instants = np.bincount(_first_buckets(edges, starts[ends == starts]), minlength=buckets)
+    # Extend sessions without duration to a microsecond, so that they overlap the bucket of their instant.
     np.maximum(ends, starts + 1, out=ends)
-    last = _last(edges, ends)
-    places = np.searchsorted(starts, edges)
-    begun, ended = np.diff(places), np.bincount(last, minlength=buckets)
-    # Whoever began in an earlier bucket is there from its start, and whoever ends in a later one until its end.
-    stayed = np.cumsum(begun - ended)
-    early = _sums(last, ends - edges[last], buckets)
-    # These sums may overflow; what is left of them in the end does not, and so is right.
-    late = np.diff(np.append(0, np.cumsum(starts))[places]) - begun * edges[:-1]
-    online = stayed * np.diff(edges) + early - late - instants
+    last = _last_buckets(edges, ends)
+    positions = np.searchsorted(starts, edges)
+    started, ended = np.diff(positions), np.bincount(last, minlength=buckets)
+    # Add up bucket by bucket: full buckets, plus the parts in last buckets, minus the parts before starts.
+    continued = np.cumsum(started - ended)
+    in_last = _sum_by_bucket(last, ends - edges[last], buckets)
+    # The running sum of starts may overflow. The differences do not, so wrapping arithmetic yields the right ones.
+    before_start = np.diff(np.append(0, np.cumsum(starts))[positions]) - started * edges[:-1]
+    online = continued * np.diff(edges) + in_last - before_start - instants
     del order, last
-    return np.stack((online, stayed + ended, *_distinct(starts, ends, devices, edges)))
+    return np.stack((online, continued + ended, *_count_devices(starts, ends, devices, edges)))
 
 
-def _first(edges: Numbers, starts: Numbers) -> Numbers:
-    """The bucket in which each start lies."""
+def _first_buckets(edges: Integers, starts: Integers) -> Integers:
+    """Return the index of the bucket that contains each start, shape (n,)."""
     return np.searchsorted(edges, starts, "right") - 1
 
 
-def _last(edges: Numbers, ends: Numbers) -> Numbers:
-    """The last bucket that is reached by what ends then."""
+def _last_buckets(edges: Integers, ends: Integers) -> Integers:
+    """Return the index of the last bucket that overlaps each session with these ends, shape (n,)."""
     return np.searchsorted(edges, ends, "left") - 1
 
 
-def _sums(buckets: Numbers, amounts: Numbers, count: int) -> Numbers:
-    """The sum of the amounts in each bucket. numpy adds up floats here: in two parts, they are exact."""
+def _sum_by_bucket(buckets: Integers, amounts: Integers, count: int) -> Integers:
+    """Return the sum of the amounts per bucket index, shape (count,).
+
+    `bincount` adds up floats. The amounts are split into two parts of few bits, so that the sums are exact.
+    """
     high = np.bincount(buckets, amounts >> 20, count).astype(np.int64)
     low = np.bincount(buckets, amounts & (2**20 - 1), count).astype(np.int64)
     return (high << 20) + low
 
 
-def _distinct(begun: Numbers, ends: Numbers, devices: NDArray[np.uint64], edges: Numbers) -> tuple[Numbers, Numbers]:
-    """How many devices each bucket has, and how many at one moment of it. Sessions are given in the order of time."""
-    order = _by_device(devices)
+def _count_devices(
+    session_starts: Integers, session_ends: Integers, devices: NDArray[np.uint64], edges: Integers
+) -> tuple[Integers, Integers]:
+    """Return the number of devices and the peak of each bucket, shape (b,) each. Sessions are ordered by start."""
+    order = _device_order(devices)
     devices = devices[order]
-    new = np.append(True, devices[1:] != devices[:-1])
-    starts, ends = begun[order], _latest(ends[order], new)
-    # Sessions of one device that overlap or meet become one stay.
-    opening = new.copy()
-    opening[1:] |= starts[1:] > ends[:-1]
-    at = np.flatnonzero(opening)
-    order, starts, new, ends = order[at], starts[at], new[at], ends[np.append(at[1:], len(starts)) - 1]
-    first, last = _first(edges, starts), _last(edges, ends)
-    # A device that is in a bucket twice counts with its first stay there.
-    first[1:] = np.where(new[1:], first[1:], np.maximum(first[1:], last[:-1] + 1))
+    is_new_device = np.append(True, devices[1:] != devices[:-1])
+    starts, ends = session_starts[order], _running_latest_end(session_ends[order], is_new_device)
+    # Merge sessions of one device that overlap or touch into one interval.
+    is_opening = is_new_device.copy()
+    is_opening[1:] |= starts[1:] > ends[:-1]
+    opening = np.flatnonzero(is_opening)
+    order, starts, is_new_device = order[opening], starts[opening], is_new_device[opening]
+    ends = ends[np.append(opening[1:], len(ends)) - 1]
+    first, last = _first_buckets(edges, starts), _last_buckets(edges, ends)
+    # Count a device with several intervals in a bucket only for the first of them.
+    first[1:] = np.where(is_new_device[1:], first[1:], np.maximum(first[1:], last[:-1] + 1))
     counted = first <= last
     buckets = len(edges) - 1
     appear = np.bincount(first[counted], minlength=buckets)
     vanish = np.bincount(last[counted] + 1, minlength=buckets + 1)[:buckets]
-    # Back in the order of time, in which ends are nearly sorted.
-    kept = np.zeros(len(opening), np.bool_)
-    kept[order] = True
-    in_time = np.empty(len(opening), np.int64)
-    in_time[order] = ends
-    return np.cumsum(appear - vanish), _peaks(begun[kept], np.sort(in_time[kept], kind="stable"), edges)
+    # Restore the order of time, in which the ends are nearly sorted.
+    is_kept = np.zeros(len(is_opening), np.bool_)
+    is_kept[order] = True
+    ends_by_start = np.empty(len(is_opening), np.int64)
+    ends_by_start[order] = ends
+    peaks = _peaks(session_starts[is_kept], np.sort(ends_by_start[is_kept], kind="stable"), edges)
+    return np.cumsum(appear - vanish), peaks
 
 
-def _by_device(devices: NDArray[np.uint64]) -> Numbers:
-    """The order that gathers what is of one device and keeps it in its order. Numbers of two bytes are sorted by counting."""
-    order: Numbers | None = None
-    for part in devices.view(np.uint16).reshape(-1, 4).T:
-        if part.min() != part.max():
-            further = np.argsort(part if order is None else part[order], kind="stable")
-            order = further if order is None else order[further]
+def _device_order(devices: NDArray[np.uint64]) -> Integers:
+    """Return the stable sort order of the devices, shape (n,).
+
+    This is a radix sort: numpy sorts 16-bit integers by counting, in linear time.
+    """
+    order: Integers | None = None
+    for digits in devices.view(np.uint16).reshape(-1, 4).T:
+        if digits.min() != digits.max():
+            step = np.argsort(digits if order is None else digits[order], kind="stable")
+            order = step if order is None else order[step]
     return np.arange(len(devices)) if order is None else order
 
 
-def _latest(ends: Numbers, new: NDArray[np.bool_]) -> Numbers:
-    """The largest end so far of the same device, where `new` says with which session another one begins."""
-    # One device is lifted above the other, as far as the numbers reach; then it begins anew.
-    device = np.cumsum(new) - 1
+def _running_latest_end(ends: Integers, is_new_device: NDArray[np.bool_]) -> Integers:
+    """Return the latest end so far of the same device for each session, shape (n,). Sessions are grouped by device."""
+    # Shift each device's ends above those of the device before, so that one running maximum serves many devices.
+    # Start again before the shifted values exceed LARGEST.
+    device = np.cumsum(is_new_device) - 1
     height = int(ends.max()) + 1
-    storey = LARGEST // height
-    lifted = ends + device % storey * height
-    anew = np.searchsorted(device, np.arange(0, device[-1] + 1, storey))
-    for since, until in pairwise([*anew.tolist(), len(ends)]):
-        np.maximum.accumulate(lifted[since:until], out=lifted[since:until])
-    lifted -= device % storey * height
-    return lifted
+    devices_per_run = LARGEST // height
+    offsets = device % devices_per_run * height
+    shifted = ends + offsets
+    run_starts = np.searchsorted(device, np.arange(0, device[-1] + 1, devices_per_run))
+    for since, until in pairwise([*run_starts.tolist(), len(ends)]):
+        np.maximum.accumulate(shifted[since:until], out=shifted[since:until])
+    shifted -= offsets
+    return shifted
 
 
-def _peaks(starts: Numbers, ends: Numbers, edges: Numbers) -> Numbers:
-    """How many stays there are at most at one moment of each bucket; both ends of them are given in order."""
-
-    # Their number rises at starts alone: the largest is that at the bucket's start, or at one inside.
+def _peaks(starts: Integers, ends: Integers, edges: Integers) -> Integers:
+    """Return the largest number of simultaneous intervals in each bucket, shape (b,). Starts and ends are sorted."""
+    # The number rises only at starts, so its maximum is at the bucket's start or at a start within the bucket.
     peaks = np.searchsorted(starts, edges[:-1], "right") - np.searchsorted(ends, edges[:-1], "right")
-    places = np.searchsorted(starts, edges)
-    some = np.flatnonzero(np.diff(places))
-    there = np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, "right")
-    peaks[some] = np.maximum(peaks[some], np.maximum.reduceat(there, places[some]))
+    positions = np.searchsorted(starts, edges)
+    has_starts = np.flatnonzero(np.diff(positions))
+    online = np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, "right")
+    peaks[has_starts] = np.maximum(peaks[has_starts], np.maximum.reduceat(online, positions[has_starts]))
     return peaks

@@ -1,26 +1,26 @@
-"""What a token may do. The one rule of both doors: each change names the scope that it needs, where it is made.
+"""Scopes of tokens. Each change declares the scope that it requires, for both APIs.
 
-- `calendar`: read the calendar to subscribe to;
+- `calendar`: read the calendar feed;
 - `read`: read everything;
-- `write`: record sessions, too: create, start and stop them, and tell of what is seen;
-- `admin`: change and delete what is recorded, too, and name devices.
+- `write`: also record sessions: create, start and stop them, and send heartbeats;
+- `admin`: also update and delete recorded sessions, and name devices.
 """
 
 from contextvars import ContextVar
 from typing import get_args
 
 from resolvers.errors import ForbiddenError
-from storage.queries.tokens import Scope
+from storage.queries.tokens import Scope as Scope
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _RANKS = {scope: rank for rank, scope in enumerate(SCOPES)}
 
-# The scope of whose token came, set by the program around a request. Commands may do everything.
-granted: ContextVar[Scope] = ContextVar("granted", default="admin")
+# The scope of the request's token, set by the authentication middleware. Commands have the scope admin.
+current_scope: ContextVar[Scope] = ContextVar("current_scope", default="admin")
 
 
-def require(needed: Scope) -> None:
-    """Raises ForbiddenError where the token that came may not do what needs the scope."""
-    given = granted.get()
-    if _RANKS[given] < _RANKS[needed]:
-        raise ForbiddenError(f"This needs a token of scope {needed}; the scope of the one that came is {given}.")
+def require_scope(required: Scope) -> None:
+    """Raise ForbiddenError if the current scope does not include the required one."""
+    scope = current_scope.get()
+    if _RANKS[scope] < _RANKS[required]:
+        raise ForbiddenError(f"This operation requires the scope {required}; the token has the scope {scope}.")

@@ -1,61 +1,64 @@
-"""Tokens beside the server's own: each does what its scope says and nothing else, until it ends or is withdrawn.
+"""Access tokens in addition to the server's own. Each has a scope and may expire or be revoked.
 
-A token is known by its digest alone, so that whoever reads the database cannot ask in its name. It is 256 random bits:
-nothing that is guessed, which a slow digest would have to guard.
+Only the SHA-256 digest of a token is stored, so a reader of the database cannot use it. A token has 256 random bits.
+It cannot be guessed, so a slow hash is unnecessary.
 """
 
 import secrets
 from hashlib import sha256
 from typing import Any
 
-from resolvers.context import OWN, Context
-from resolvers.errors import InvalidInputError, NotFoundError, shown
+from resolvers.context import SERVER_ACTOR, Context
+from resolvers.errors import InvalidInputError, NotFoundError, short_repr
 from resolvers.validation.models import NewToken
-from storage.queries import tokens as ask
-from storage.queries.tokens import TokenRow
+from storage.queries import tokens as token_queries
+from storage.queries.tokens import Scope as Scope
+from storage.queries.tokens import TokenRow as TokenRow
 from storage.store import Transaction
 
 
 def digest_of(token: bytes) -> str:
-    """By what a token is known."""
+    """Return the hexadecimal SHA-256 digest under which a token is stored."""
     return sha256(token).hexdigest()
 
 
-async def make(context: Context, new: NewToken) -> str:
-    """A new token, which nobody can be told again; raises InvalidInputError where there is one of the name."""
+async def create(context: Context, new: NewToken) -> str:
+    """Create a token and return its secret, which cannot be read again. Raise InvalidInputError if the name exists."""
+    if new.name == SERVER_ACTOR:
+        raise InvalidInputError("name", f"{SERVER_ACTOR} is reserved for the server's own token; choose another name")
     token = secrets.token_urlsafe(32)
     row: dict[str, Any] = {"name": new.name, "digest": digest_of(token.encode()), "scope": new.scope}
     row |= {"made_at": context.clock.now(), "expires_at": new.expires}
 
-    async def change(transaction: Transaction) -> int:
-        return await transaction.execute(ask.make(), row)
+    async def create_transaction(transaction: Transaction) -> int:
+        return await transaction.execute(token_queries.insert_token(), row)
 
-    if new.name == OWN:
-        raise InvalidInputError("name", f"{OWN} is what the server's own token is called; choose another name")
-    if not await context.store.write(change):
-        raise InvalidInputError("name", f"{shown(new.name)} is taken; withdraw that token, or choose another name")
+    if not await context.store.write(create_transaction):
+        raise InvalidInputError(
+            "name", f"{short_repr(new.name)} already exists; revoke that token, or choose another name"
+        )
     return token
 
 
-async def every(context: Context) -> list[TokenRow]:
-    """All tokens that are not withdrawn, by name."""
-    return [TokenRow._make(row) for row in await context.store.fetch(ask.every(), {})]
+async def list_tokens(context: Context) -> list[TokenRow]:
+    """Return all tokens, expired ones included, ordered by name."""
+    return [TokenRow._make(row) for row in await context.store.fetch(token_queries.all_tokens(), {})]
 
 
-async def withdraw(context: Context, name: str) -> None:
-    """From now on the token is refused, by every process; raises NotFoundError."""
+async def revoke(context: Context, name: str) -> None:
+    """Delete a token. Every process rejects it from now on. Raise NotFoundError if no token has the name."""
 
-    async def change(transaction: Transaction) -> int:
-        return await transaction.execute(ask.withdraw(), {"name": name})
+    async def delete_transaction(transaction: Transaction) -> int:
+        return await transaction.execute(token_queries.delete_token(), {"name": name})
 
-    if not await context.store.write(change):
-        raise NotFoundError(f"name: there is no token called {shown(name)}")
+    if not await context.store.write(delete_transaction):
+        raise NotFoundError(f"name: no token has the name {short_repr(name)}")
 
 
-async def of_digest(context: Context, digest: str) -> TokenRow | None:
-    """The token that is known by a digest; None where there is none, or it has ended."""
-    # A replica may not know yet that it was withdrawn.
-    found = await context.store.fetch(ask.by_digest(), {"digest": digest}, short=True, current=True)
+async def find_by_digest(context: Context, digest: str) -> TokenRow | None:
+    """Return the token with a digest, or None if there is none or it has expired."""
+    # Read from the primary: a replica may still have a revoked token.
+    rows = await context.store.fetch(token_queries.token_by_digest(), {"digest": digest}, inline=True, primary=True)
     now = context.clock.now()
-    tokens = (TokenRow._make(row) for row in found)
+    tokens = (TokenRow._make(row) for row in rows)
     return next((token for token in tokens if token.expires_at is None or now < token.expires_at), None)

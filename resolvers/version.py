@@ -1,12 +1,12 @@
-"""Which release of the program this is."""
+"""The version of the installed program."""
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 
 @cache
-def release() -> str:
-    """The version of the installed program, which is read once."""
+def program_version() -> str:
+    """Return the installed version, or a default if the program runs from its sources."""
     try:
         return version("netsessions")
     except PackageNotFoundError:

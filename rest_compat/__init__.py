@@ -1,1 +1,1 @@
-"""The REST door: translates the documented /sessions paths onto the resolvers, and decides nothing itself."""
+"""The REST API: the documented /sessions paths of NetAlertX, and additions to them. It contains no logic of its own."""

@@ -1,6 +1,5 @@
-"""The one place where a failure becomes an HTTP status and the error body; every handler's exceptions end here."""
+"""Error responses of the REST API: an exception becomes a status and the documented error body."""
 
-import logging
 from collections.abc import Mapping
 
 import orjson
@@ -8,54 +7,27 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from resolvers.errors import ForbiddenError, InvalidInputError, NotFoundError, TooManyError, UnauthenticatedError
-from storage.errors import StoreFullError, StoreUnavailableError, TookTooLongError
-
-log = logging.getLogger("netsessions")
-
-# What to do about a status that the HTTP side of a request leads to, and its short name.
-_HTTP = {
-    404: ("not_found", "There is nothing at this path; the paths are listed in the API's description."),
-    405: ("method_not_allowed", "This path does not take this method; the Allow header says which it takes."),
-    413: ("too_large", "The body is larger than MAX_BODY allows; send less at once."),
-    415: ("unsupported_media_type", "Send the body as JSON, with Content-Type: application/json."),
-}
+from resolvers.errors import InvalidInputError
+from resolvers.failures import BY_STATUS, INTERNAL, Failure, failure_of
 
 
-def failure(status: int, message: str, error: str, headers: Mapping[str, str] | None = None) -> Response:
-    """The error body that every failure answers."""
-    body = orjson.dumps({"success": False, "message": message, "error": error})
-    return Response(body, status, headers, media_type="application/json")
+def error_response(error: Exception) -> Response:
+    """Return the response to a request that failed, and log the failure if its kind is logged."""
+    if isinstance(error, HTTPException) and error.status_code in BY_STATUS:
+        return _response(BY_STATUS[error.status_code], error, error.headers or {})
+    if isinstance(error, ClientDisconnect):
+        # The client is gone: this only prevents that an internal error is logged.
+        error = InvalidInputError("body", "ended early")
+    failure = failure_of(error)
+    failure.log(error)
+    return _response(failure, error, failure.headers_for(error))
 
 
-def translated(problem: Exception) -> Response:
-    """What a caller is told of an exception; the cause of an internal one goes to the log only."""
-    match problem:
-        case InvalidInputError():
-            return failure(400, str(problem), "invalid_input")
-        case NotFoundError():
-            return failure(404, str(problem), "not_found")
-        case UnauthenticatedError():
-            return failure(401, str(problem), "unauthenticated", {"WWW-Authenticate": "Bearer"})
-        case ForbiddenError():
-            return failure(403, str(problem), "forbidden")
-        case TooManyError():
-            return failure(429, str(problem), "too_many", {"Retry-After": str(problem.retry_after)})
-        case StoreUnavailableError():
-            log.warning("The store cannot be used: %s", problem)
-            message = f"The store cannot be used at the moment. {problem.advice}"
-            full = isinstance(problem, StoreFullError)
-            status, error = (507, "insufficient_storage") if full else (503, "unavailable")
-            return failure(status, message, error, {"Retry-After": str(problem.retry_after)})
-        case TookTooLongError():
-            log.warning("A list was given up after QUERY_SECONDS")
-            return failure(408, problem.advice, "query_timeout")
-        case HTTPException(status_code=status) if status in _HTTP:
-            error, message = _HTTP[status]
-            return failure(status, message, error, problem.headers)
-        case ClientDisconnect():
-            # Nobody is left to read this, and it is no failure of ours that the log should carry.
-            return failure(400, "body: ended early", "invalid_input")
-        case _:
-            log.error("A request failed", exc_info=problem)
-            return failure(500, "Something went wrong on the server; its log says what.", "internal")
+def internal_error_response() -> Response:
+    """Return the response to a request that failed with an unexpected exception, which the caller logs."""
+    return _response(INTERNAL, Exception(), {})
+
+
+def _response(failure: Failure, error: Exception, headers: Mapping[str, str]) -> Response:
+    body = {"success": False, "message": failure.message_for(error), "error": failure.name or "internal"}
+    return Response(orjson.dumps(body), failure.status or 500, headers, media_type="application/json")

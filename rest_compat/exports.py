@@ -1,7 +1,7 @@
-"""The last move of an export: sessions as rows of CSV, or as JSON objects on lines of their own.
+"""Export formats: sessions as CSV, or as one JSON object per line.
 
-Nothing is lost on the way out and back: instants are whole, in UTC, and texts stand as they were stored. So does one that
-a spreadsheet would take for a formula; a mark against that could not be told from the text itself when it comes back.
+An import restores exactly what was exported. Instants are in UTC with full precision. Texts are written unchanged, even
+those that a spreadsheet would read as a formula: an escape character would be imported as part of the text.
 """
 
 import csv
@@ -9,27 +9,27 @@ from collections.abc import Callable, Iterable
 from io import StringIO
 from typing import NamedTuple
 
-from resolvers.validation.clock import iso
-from rest_compat.serializers import quoted
-from storage.queries.sessions import SessionRow
-from storage.sources.exported import COLUMNS
+from resolvers.constants import EXPORT_COLUMNS
+from resolvers.sessions import SessionRow
+from resolvers.validation.clock import format_utc
+from rest_compat.serializers import json_string
 
 
-class Form(NamedTuple):
-    """How a file of sessions is written, and what it is called."""
+class ExportFormat(NamedTuple):
+    """How sessions are written to a file."""
 
     media_type: str
-    name: str
+    file_name: str
     head: str
-    rows: Callable[[Iterable[SessionRow]], str]
+    write_rows: Callable[[Iterable[SessionRow]], str]
 
 
 def _time(instant: int | None) -> str | None:
-    return None if instant is None else iso(instant)
+    return None if instant is None else format_utc(instant)
 
 
 def _cells(row: SessionRow) -> tuple[str | None, ...]:
-    """What stands under each of `COLUMNS`."""
+    """Return the values of `EXPORT_COLUMNS`."""
     return (
         row.mac,
         row.ip,
@@ -42,26 +42,26 @@ def _cells(row: SessionRow) -> tuple[str | None, ...]:
     )
 
 
-def _csv(cells: Iterable[Iterable[str | None]]) -> str:
-    """RFC 4180: lines end in CRLF, and what has a quote, a comma or a line end in it is quoted."""
-    written = StringIO()
-    csv.writer(written).writerows(cells)
-    return written.getvalue()
+def _csv(lines: Iterable[Iterable[str | None]]) -> str:
+    """Return CSV as in RFC 4180: lines end in CRLF, and cells with a quote, a comma or a line end are quoted."""
+    text = StringIO()
+    csv.writer(text).writerows(lines)
+    return text.getvalue()
 
 
-_OBJECT = "{" + ",".join(f'"{name}":%s' for name in COLUMNS) + "}\n"
+_OBJECT = "{" + ",".join(f'"{name}":%s' for name in EXPORT_COLUMNS) + "}\n"
 
 
 def _ndjson(rows: Iterable[SessionRow]) -> str:
-    return "".join(_OBJECT % tuple(map(quoted, _cells(row))) for row in rows)
+    return "".join(_OBJECT % tuple(map(json_string, _cells(row))) for row in rows)
 
 
-FORMS = {
-    "csv": Form(
+FORMATS = {
+    "csv": ExportFormat(
         "text/csv; charset=utf-8; header=present",
         "sessions.csv",
-        _csv([COLUMNS]),
+        _csv([EXPORT_COLUMNS]),
         lambda rows: _csv(map(_cells, rows)),
     ),
-    "ndjson": Form("application/x-ndjson", "sessions.ndjson", "", _ndjson),
+    "ndjson": ExportFormat("application/x-ndjson", "sessions.ndjson", "", _ndjson),
 }

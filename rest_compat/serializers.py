@@ -1,65 +1,67 @@
-"""The last move of every endpoint: sessions, calendar entries and events as the documented API writes them.
+"""Serializers of sessions, calendar entries and events.
 
-A row is written as JSON at once, in one pass: a list is long, its rows are alike, and most of what they hold needs no
-escaping (addresses, times) or was escaped before (event types, most infos).
+Each returns JSON text in one step instead of a dictionary to encode, because lists are long. Most values need no escaping,
+and most others are in a cache of escaped strings.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
-from ipaddress import ip_address
 
 import orjson
 
-from resolvers import calendar_text as wording
-from resolvers.sessions import lasted
+from resolvers import calendar_text
+from resolvers.constants import CONNECTED, MISSING_EVENT, NEW_DEVICE, SECOND
+from resolvers.events import EventRow
+from resolvers.sessions import CalendarRow, SessionRow, duration
 from resolvers.validation.clock import Clock
-from storage.queries.events import NEW_DEVICE, EventRow
-from storage.queries.sessions import SessionRow, SpannedRow
-from storage.tables import CONNECTED, MISSING, SECOND
 
 UNKNOWN = "..."
 MINUTE = 60 * SECOND
-KEPT, SHORT = 4096, 200  # written texts that are kept, and how long one of them may be
-
-Writer = Callable[[EventRow, Clock, int], str]
+CACHE_SIZE, MAX_CACHED_LENGTH = 4096, 200  # escaped strings, and the characters of the longest
 
 
-@lru_cache(KEPT)
-def _kept(text: str) -> str:
+@lru_cache(CACHE_SIZE)
+def _cached_json_string(text: str) -> str:
     return orjson.dumps(text).decode()
 
 
-def quoted(text: str | None) -> str:
-    """A text in JSON."""
+def json_string(text: str | None) -> str:
+    """Return a text as a JSON string, or null for None."""
     if text is None:
         return "null"
-    return _kept(text) if len(text) <= SHORT else orjson.dumps(text).decode()
+    return _cached_json_string(text) if len(text) <= MAX_CACHED_LENGTH else orjson.dumps(text).decode()
 
 
-@lru_cache(KEPT)
-def _length(minutes: int) -> str:
+def json_time(instant: int | None, clock: Clock) -> str:
+    """Return an instant as a JSON string like `"2025-08-01 10:00"`, or null for None."""
+    return "null" if instant is None else f'"{clock.format_minutes(instant)}"'
+
+
+@lru_cache(CACHE_SIZE)
+def _format_minutes(minutes: int) -> str:
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     return f"{days}d {hours}h {minutes}m" if days else f"{hours}h {minutes}m"
 
 
-def duration(microseconds: int | None) -> str:
-    """`2h 0m`, from one day on `1d 2h 0m`; `...` where an end is missing."""
-    return UNKNOWN if microseconds is None else _length(microseconds // MINUTE)
+def format_duration(microseconds: int | None) -> str:
+    """Return a duration like `2h 0m` or `1d 2h 0m`, or `...` for None."""
+    return UNKNOWN if microseconds is None else _format_minutes(microseconds // MINUTE)
 
 
-def _connection(row: SessionRow, clock: Clock) -> str:
-    return MISSING if row.connected_at is None else clock.minutes(row.connected_at)
+def connection_text(row: SessionRow, clock: Clock) -> str:
+    """Return the time of the connection, or `<missing event>`."""
+    return MISSING_EVENT if row.connected_at is None else clock.format_minutes(row.connected_at)
 
 
-def _disconnection(row: SessionRow, clock: Clock) -> str:
+def disconnection_text(row: SessionRow, clock: Clock) -> str:
+    """Return the time of the disconnection, `...` if the device is connected, or `<missing event>`."""
     if row.disconnected_at is not None:
-        return clock.minutes(row.disconnected_at)
-    return UNKNOWN if row.state == CONNECTED else MISSING
+        return clock.format_minutes(row.disconnected_at)
+    return UNKNOWN if row.state == CONNECTED else MISSING_EVENT
 
 
-def _info(row: SessionRow) -> str:
-    """The session's info, after the mark of one that a new device opened."""
+def info_text(row: SessionRow) -> str:
+    """Return the info of a session, prefixed with `New Device` if that was its connection event."""
     if row.connection_event != NEW_DEVICE:
         return row.info
     return f"{NEW_DEVICE}, {row.info}" if row.info else NEW_DEVICE
@@ -70,67 +72,39 @@ _SESSION = (
 )
 
 
-def session(row: SessionRow, clock: Clock, now: int, more: str = "}") -> str:
-    """The six keys of a session, and what follows them."""
+def write_session(row: SessionRow, clock: Clock, now: int, suffix: str = "}") -> str:
+    """Return a session as a JSON object with six keys. `suffix` closes the object, after further keys if any."""
     return _SESSION % (
         row.mac,
-        _connection(row, clock),
-        _disconnection(row, clock),
-        duration(lasted(row, now)),
+        connection_text(row, clock),
+        disconnection_text(row, clock),
+        format_duration(duration(row, now)),
         row.ip,
-        quoted(_info(row)),
-        more,
+        json_string(info_text(row)),
+        suffix,
     )
+
+
+def write_event(row: EventRow, clock: Clock, now: int) -> str:
+    """Return a session and its event as a JSON object. Without an event, the keys of the event are null."""
+    event = f',"eve_DateTime":{json_time(row.occurred_at, clock)},"eve_EventType":{json_string(row.event_type)}}}'
+    return write_session(row.session, clock, now, event)
 
 
 _ENTRY = '{"resourceId":"%s","title":"%s","start":"%s","end":"%s","color":"%s","tooltip":%s,"className":"%s"}'
 
 
-def calendar(row: SpannedRow, clock: Clock) -> str:
-    """A calendar entry, drawn between the two instants that were found for it."""
-    stay = row.session
-    # All that a tooltip holds is times, addresses and fixed words; only its line ends need escaping.
-    tooltip = '"' + wording.tooltip(stay, clock).replace("\n", "\\n") + '"'
+def write_calendar_entry(row: CalendarRow, clock: Clock) -> str:
+    """Return a session as a JSON object of the calendar, drawn between the two instants of the row."""
+    session = row.session
+    # A tooltip consists of times, addresses and constant words. Only its line ends need escaping.
+    tooltip = '"' + calendar_text.tooltip(session, clock).replace("\n", "\\n") + '"'
     return _ENTRY % (
-        stay.mac,
-        wording.TITLE,
-        clock.seconds(row.drawn_from),
-        clock.seconds(row.drawn_until),
-        wording.colour(stay),
+        session.mac,
+        calendar_text.TITLE,
+        clock.format_seconds(row.drawn_from),
+        clock.format_seconds(row.drawn_until),
+        calendar_text.color(session),
         tooltip,
-        wording.CLASS_NAME,
+        calendar_text.CLASS_NAME,
     )
-
-
-def _time(instant: int | None, clock: Clock) -> str:
-    return "null" if instant is None else f'"{clock.minutes(instant)}"'
-
-
-def event(row: EventRow, clock: Clock, now: int) -> str:
-    """The six keys of the session, then its event; null in a row that is a session."""
-    more = f',"eve_DateTime":{_time(row.occurred_at, clock)},"eve_EventType":{quoted(row.event_type)}}}'
-    return session(row.session, clock, now, more)
-
-
-def table(row: EventRow, clock: Clock, now: int) -> str:
-    """The 15 positions that NetAlertX's table reads."""
-    stay = row.session
-    microseconds = lasted(stay, now)
-    positions = (
-        _time(row.key, clock),
-        quoted(row.name),
-        quoted(row.owner),
-        _time(row.occurred_at, clock),
-        quoted(row.event_type),
-        quoted(_connection(stay, clock)),
-        quoted(_disconnection(stay, clock)),
-        quoted(duration(microseconds)),
-        "null" if microseconds is None else str(microseconds // SECOND),
-        quoted(stay.ip),
-        str(int(ip_address(stay.ip))),  # of any length, as JSON's numbers are
-        quoted(_info(stay)),
-        str(int(stay.state == CONNECTED)),
-        quoted(stay.mac),
-        "0",
-    )
-    return f"[{','.join(positions)}]"

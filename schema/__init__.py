@@ -1,4 +1,4 @@
-"""The GraphQL door."""
+"""The GraphQL API."""
 
 from schema.build import sdl
 

@@ -1,94 +1,74 @@
-"""Translates failures for the GraphQL door, in one place: a sentence for the client, the cause for the log."""
+"""Errors of the GraphQL API: an exception becomes a message and `extensions.code`."""
 
-import logging
-import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 from graphql import GraphQLError
+from graphql.validation.validate import ValidationAbortedError
 from starlette.responses import Response
 from strawberry.utils.str_converters import to_camel_case
 
-from resolvers.broadcast import TooSlowError
-from resolvers.errors import ForbiddenError, InvalidInputError, NotFoundError, TooManyError, UnauthenticatedError
-from storage.errors import StoreFullError, StoreUnavailableError, TookTooLongError
-
-# graphql-core says what it refuses in words alone; a test holds these to them.
-_TOO_COMPLEX = re.compile(r"nested too deeply|introspection depth|Validation aborted|contains more than \d+ tokens")
-
-log = logging.getLogger("netsessions")
+from resolvers.errors import InvalidInputError
+from resolvers.failures import INVALID_INPUT, QUERY_TOO_COMPLEX, failure_of
 
 
-def body(
+def error_body(
     message: str, code: str, status: int, headers: dict[str, str] | None = None, media_type: str = "application/json"
 ) -> Response:
-    """A refusal of the whole request."""
+    """Return a response without data, with one error."""
     content = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
     return Response(content, status, headers, media_type)
 
 
-def refused(problem: Exception) -> Response:
-    """The answer to a request that is refused for who asks, or how often."""
-    match problem:
-        case UnauthenticatedError():
-            return body(str(problem), "UNAUTHENTICATED", 401, {"WWW-Authenticate": "Bearer"})
-        case ForbiddenError():
-            return body(str(problem), "FORBIDDEN", 403)
-        case TooManyError():
-            return body(str(problem), "TOO_MANY", 429, {"Retry-After": str(problem.retry_after)})
-        case StoreUnavailableError():
-            log.error("store unavailable: %s", problem)
-            message = f"The store cannot be used at the moment. {problem.advice}"
-            return body(message, "INTERNAL_SERVER_ERROR", 503, {"Retry-After": str(problem.retry_after)})
-        case _:
-            raise problem
+def error_response(error: Exception) -> Response:
+    """Return the response to a request that failed before its query was read, and log the failure if needed."""
+    failure = failure_of(error)
+    failure.log(error)
+    return error_body(failure.message_for(error), failure.code, failure.status or 500, dict(failure.headers_for(error)))
 
 
 def public_name(field: str) -> str:
-    """A field as the schema spells it: `start_time` is `startTime`."""
+    """Return the name of a field in the schema: `start_time` is `startTime`."""
     return ".".join(to_camel_case(part) for part in field.split("."))
 
 
 def cause_of(error: GraphQLError) -> Exception | None:
-    """The failure behind an error; None where the query itself is mistaken."""
+    """Return the exception behind an error, or None if the query itself is invalid."""
     cause = error.original_error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
     return cause
 
 
-def formatted(error: GraphQLError) -> dict[str, Any]:
-    """An error as the client sees it, with `extensions.code`."""
+def format_error(error: GraphQLError) -> dict[str, Any]:
+    """Return an error as the client receives it, with `extensions.code`, and log it if its kind is logged."""
     cause = cause_of(error)
-    answer: dict[str, Any] = dict(error.formatted)
+    formatted: dict[str, Any] = dict(error.formatted)
     extensions: dict[str, Any] = dict(error.extensions or {})
-    match cause:
-        case InvalidInputError():
-            extensions |= {"code": "BAD_USER_INPUT", "field": public_name(cause.field)}
-        case NotFoundError():
-            extensions["code"] = "NOT_FOUND"
-        case ForbiddenError():
-            extensions["code"] = "FORBIDDEN"
-        case StoreUnavailableError():
-            answer["message"] = f"The store cannot be used at the moment. {cause.advice}"
-            full = isinstance(cause, StoreFullError)
-            extensions["code"] = "INSUFFICIENT_STORAGE" if full else "INTERNAL_SERVER_ERROR"
-            log.error("store unavailable: %s", cause)
-        case TookTooLongError():
-            answer["message"] = cause.advice
-            extensions["code"] = "QUERY_TIMEOUT"
-            log.warning("given up after QUERY_SECONDS: %s", error.path)
-        case TooSlowError():
-            extensions["code"] = "TOO_SLOW"
-        case RecursionError():
-            answer["message"] = "The query is nested too deeply."
-            extensions["code"] = "QUERY_TOO_COMPLEX"
-        case None if "code" not in extensions:
-            extensions["code"] = "QUERY_TOO_COMPLEX" if _TOO_COMPLEX.search(error.message) else "BAD_USER_INPUT"
-        case None:
-            pass
-        case _:
-            answer["message"] = "The server could not answer; its log has the cause."
-            extensions["code"] = "INTERNAL_SERVER_ERROR"
-            log.error("resolver failed at %s", error.path, exc_info=cause)
-    return answer | {"extensions": extensions}
+    if cause is None:
+        aborted = isinstance(error, ValidationAbortedError)
+        extensions.setdefault("code", (QUERY_TOO_COMPLEX if aborted else INVALID_INPUT).code)
+    elif isinstance(cause, RecursionError):
+        formatted["message"] = "The query is nested too deeply."
+        extensions["code"] = QUERY_TOO_COMPLEX.code
+    else:
+        failure = failure_of(cause)
+        failure.log(cause, error.path)
+        extensions["code"] = failure.code
+        if failure.message is not None:
+            formatted["message"] = failure.message
+        if isinstance(cause, InvalidInputError):
+            extensions["field"] = public_name(cause.field)
+    return formatted | {"extensions": extensions}
+
+
+def apply_status(response: Response, errors: Iterable[GraphQLError]) -> None:
+    """Set the HTTP status that the errors call for, so that proxies and retrying clients notice them."""
+    for cause in map(cause_of, errors):
+        if cause is None or not (failure := failure_of(cause)).sets_graphql_status:
+            continue
+        response.status_code = failure.status or response.status_code
+        if headers := failure.headers_for(cause):
+            response.headers.update(headers)
+            return

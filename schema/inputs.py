@@ -1,48 +1,61 @@
-"""The public input types: what a client may write. Resolvers validate it."""
+"""The GraphQL input types. Resolvers validate the values."""
 
 import strawberry
+from strawberry import UNSET
 
+from schema.enums import SessionState
 from schema.scalars import MAC, Date, DateTime, IPAddress
-from schema.types import SessionState
 
 
-@strawberry.input
+@strawberry.input(description="A half-open range of time `[from, to)`.")
 class DateTimeRange:
-    from_: DateTime | None = strawberry.field(name="from", default=strawberry.UNSET)
-    to: DateTime | None = strawberry.UNSET
+    from_: DateTime | None = strawberry.field(
+        name="from", default=UNSET, description="Start, included. Unbounded if left out."
+    )
+    to: DateTime | None = strawberry.field(default=UNSET, description="End, excluded. Unbounded if left out.")
 
 
-@strawberry.input
+@strawberry.input(description="Conditions that a session must meet. All given conditions apply.")
 class SessionFilter:
-    macs: list[MAC] | None = strawberry.UNSET
-    ips: list[IPAddress] | None = strawberry.UNSET
-    states: list[SessionState] | None = strawberry.UNSET
-    start_date: Date | None = strawberry.field(default=strawberry.UNSET, description="Started on this day or later.")
-    end_date: Date | None = strawberry.field(default=strawberry.UNSET, description="Ended on this day or earlier.")
+    macs: list[MAC] | None = strawberry.field(default=UNSET, description="The device is one of these.")
+    ips: list[IPAddress] | None = strawberry.field(default=UNSET, description="The IP address is one of these.")
+    states: list[SessionState] | None = strawberry.field(default=UNSET, description="The state is one of these.")
+    start_date: Date | None = strawberry.field(default=UNSET, description="The session started on this day or later.")
+    end_date: Date | None = strawberry.field(default=UNSET, description="The session ended on this day or earlier.")
     overlaps: DateTimeRange | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="Connected at any moment in [from, to); either side may be left open.",
+        default=UNSET,
+        description="The device was connected at some time in `[from, to)`. Either bound may be left out.",
     )
     search: str | None = strawberry.field(
-        default=strawberry.UNSET, description="Matches info and event types, case-insensitively."
+        default=UNSET, description="Text in the info or an event type, ignoring case. At most 200 characters."
     )
 
 
-@strawberry.input
+@strawberry.input(description="A session to create.")
 class CreateSessionInput:
-    mac: MAC
-    ip: IPAddress
+    mac: MAC = strawberry.field(description="MAC address of the device.")
+    ip: IPAddress = strawberry.field(description="IP address of the device.")
     start_time: DateTime | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="Wall-clock times without an offset are read in the server's TIMEZONE.",
+        default=UNSET,
+        description="When the device connected. Required unless `eventTypeConn` is `<missing event>`. "
+        "Without an offset, local time in the server's time zone.",
     )
-    end_time: DateTime | None = strawberry.UNSET
-    event_type_conn: str | None = "Connected"
-    event_type_disc: str | None = "Disconnected"
-    info: str | None = ""
+    end_time: DateTime | None = strawberry.field(
+        default=UNSET, description="When the device disconnected. Without it, the device is still connected."
+    )
+    event_type_conn: str | None = strawberry.field(
+        default="Connected",
+        description="Type of the connection event, at most 100 characters. `<missing event>` if it was not observed.",
+    )
+    event_type_disc: str | None = strawberry.field(
+        default="Disconnected",
+        description="Type of the disconnection event, at most 100 characters. `<missing event>` if it was not observed. "
+        "Any other value is ignored without `endTime`.",
+    )
+    info: str | None = strawberry.field(default="", description="Free text, at most 10,000 characters.")
 
 
-@strawberry.input
+@strawberry.input(description="A device that a heartbeat reports as connected.")
 class SeenInput:
-    mac: MAC
-    ip: IPAddress
+    mac: MAC = strawberry.field(description="MAC address of the device.")
+    ip: IPAddress = strawberry.field(description="Current IP address of the device.")

@@ -1,4 +1,7 @@
-"""The public scalars. Input passes through as it came: resolvers validate it, in the same words for both doors."""
+"""The custom scalars.
+
+Input values reach the resolvers unchanged. Resolvers validate them, so that both APIs return the same error messages.
+"""
 
 from typing import Any, NewType
 
@@ -14,23 +17,44 @@ IPAddress = NewType("IPAddress", str)
 Period = NewType("Period", str)
 
 
-def _as_it_came(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
-def iso(value: int | str) -> str:
-    """An instant, written; a default written in the schema is text already."""
-    return value if isinstance(value, str) else clock.iso(value)
+def to_iso(value: int | str) -> str:
+    """Return an instant as ISO 8601 in UTC. The default of an argument is text already, and is returned unchanged."""
+    return value if isinstance(value, str) else clock.format_utc(value)
 
 
-def _scalar(name: str, description: str, **how: Any) -> ScalarDefinition:
-    return strawberry.scalar(name=name, description=description, parse_value=_as_it_came, **how)
+def _scalar(name: str, description: str, **options: Any) -> ScalarDefinition:
+    return strawberry.scalar(name=name, description=description, parse_value=_unchanged, **options)
 
 
 SCALARS: dict[object, ScalarDefinition] = {
-    DateTime: _scalar("DateTime", "An instant: ISO 8601, answered in UTC with a trailing Z.", serialize=iso),
-    Date: _scalar("Date", "A calendar day, YYYY-MM-DD, in the server's TIMEZONE."),
-    MAC: _scalar("MAC", "A MAC address in any common notation; answered as AA:BB:CC:DD:EE:FF."),
-    IPAddress: _scalar("IPAddress", "An IPv4 or IPv6 address in canonical form."),
-    Period: _scalar("Period", 'A span reaching back from now: "7 days", "1 month" or ISO 8601 "P7D".'),
+    DateTime: _scalar(
+        "DateTime",
+        "An instant in ISO 8601. Output is in UTC with a trailing `Z`. Input without an offset is local time in the "
+        "server's time zone.",
+        serialize=to_iso,
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+    ),
+    Date: _scalar(
+        "Date",
+        "A calendar day in the server's time zone, as `YYYY-MM-DD`.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
+    ),
+    MAC: _scalar(
+        "MAC",
+        "A MAC address. Input is accepted in any common notation. Output is `AA:BB:CC:DD:EE:FF`.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc9542#section-2.1",
+    ),
+    IPAddress: _scalar(
+        "IPAddress",
+        "An IPv4 or IPv6 address. Output is in canonical form.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc5952",
+    ),
+    Period: _scalar(
+        "Period",
+        'A length of time back from now: `"7 days"`, `"1 month"`, or an ISO 8601 duration such as `"P7D"`.',
+    ),
 }

@@ -1,432 +1,232 @@
-"""The public types, each a view of what a resolver answered. Fields that cost a statement load it for all rows at once."""
+"""The GraphQL object types, and how they are made of the rows that resolvers return.
 
-from collections.abc import Awaitable, Callable, Generator
-from enum import Enum
-from typing import Any, Generic, TypeVar, cast
+Fields that need another statement go through a data loader, so that a list takes one statement for all its rows.
+"""
 
 import strawberry
-from strawberry.dataloader import DataLoader
-from strawberry.types import Info
 
-from resolvers import calendar_text as wording
-from resolvers import devices as device_resolvers
-from resolvers.change_feed import cursor_of
+from resolvers import calendar_text
+from resolvers.change_feed import JournalRow, cursor_of
+from resolvers.constants import SECOND
 from resolvers.context import Context
 from resolvers.corrections import Revision
-from resolvers.devices import Sighting
-from resolvers.paging import Slice
+from resolvers.devices import DeviceRow
+from resolvers.events import EventRow
 from resolvers.presence import Bucket
-from resolvers.sessions import Plan, Reported, lasted
-from resolvers.version import release
+from resolvers.sessions import CalendarRow, SessionRow, duration
+from resolvers.version import program_version
+from schema.context import Info, RequestContext
+from schema.enums import SessionChangeKind, SessionState
 from schema.scalars import MAC, DateTime, IPAddress
-from storage.queries.devices import DeviceRow
-from storage.queries.events import EventRow
-from storage.queries.journal import ChangeRow
-from storage.queries.sessions import SessionRow, SpannedRow
-from storage.tables import SECOND
 
 
-class Request:
-    """What the fields of one request share: the context, and loaders that gather what its rows ask for."""
-
-    def __init__(self, context: Context) -> None:
-        self.context = context
-        self.renew()
-
-    def renew(self) -> None:
-        """As for a new request: an answer that goes on is of each moment at which it does."""
-        self.now = self.context.clock.now()
-        self.devices: DataLoader[str, DeviceRow] = DataLoader(self._devices)
-        self.sightings: DataLoader[str, Sighting] = DataLoader(self._sightings)
-
-    async def _devices(self, macs: list[str]) -> list[DeviceRow]:
-        found = await device_resolvers.get_many(self.context, macs)
-        # A device deleted since its session was read is still the session's device.
-        return [found.get(mac) or DeviceRow(mac, None, None) for mac in macs]
-
-    async def _sightings(self, macs: list[str]) -> list[Sighting]:
-        found = await device_resolvers.sightings(self.context, macs)
-        return [found[mac] for mac in macs]
-
-
-Ask = Info[Request, None]
-
-
-@strawberry.enum
-class SessionState(Enum):
-    CONNECTED = "CONNECTED"
-    COMPLETE = "COMPLETE"
-    MISSING_CONNECTION = "MISSING_CONNECTION"
-    MISSING_DISCONNECTION = "MISSING_DISCONNECTION"
-
-
-@strawberry.enum
-class SessionEventType(Enum):
-    ALL = "ALL"
-    SESSIONS = "SESSIONS"
-    MISSING = "MISSING"
-    VOIDED = "VOIDED"
-    NEW = "NEW"
-    DOWN = "DOWN"
-
-
-@strawberry.enum(
-    description="By time, or by a column: rows without a value first, or last where it is falling (_DESC); the newest first "
-    "within equals."
-)
-class SessionEventOrder(Enum):
-    NEWEST = "NEWEST"
-    OLDEST = "OLDEST"
-    MAC = "MAC"
-    MAC_DESC = "MAC_DESC"
-    NAME = strawberry.enum_value("NAME", description="Of the device.")
-    NAME_DESC = "NAME_DESC"
-    OWNER = strawberry.enum_value("OWNER", description="Of the device.")
-    OWNER_DESC = "OWNER_DESC"
-    IP = strawberry.enum_value("IP", description="By number, IPv4 before IPv6.")
-    IP_DESC = "IP_DESC"
-    EVENT_TYPE = "EVENT_TYPE"
-    EVENT_TYPE_DESC = "EVENT_TYPE_DESC"
-
-
-@strawberry.enum
-class DeviceOrder(Enum):
-    MAC = "MAC"
-    NAME = strawberry.enum_value("NAME", description="Those without a name last.")
-    LAST_SEEN = strawberry.enum_value("LAST_SEEN", description="The latest first: those that are connected.")
-
-
-@strawberry.enum
-class SessionOrder(Enum):
-    NEWEST = "NEWEST"
-    OLDEST = "OLDEST"
-    LONGEST = "LONGEST"
-    SHORTEST = "SHORTEST"
-
-
-@strawberry.type(
-    description="The server that answers; for clients that show wall-clock times, and how long ago something was."
-)
-class Server:
-    version: str
-    time_zone: str = strawberry.field(description="IANA name of its TIMEZONE.")
-    now: DateTime
-
-
-def server_of(request: Request) -> Server:
-    """The server as the schema shows it."""
-    clock = request.context.clock
-    return Server(version=release(), time_zone=clock.zone.key, now=DateTime(request.now))
-
-
-@strawberry.interface
-class Node:
-    id: strawberry.ID
-
-
-@strawberry.type(description="A device known by its sessions; its name and owner are optional.")
-class Device(Node):
-    mac: MAC
-    name: str | None
-    owner: str | None
-
-    @strawberry.field
-    async def is_connected(self, info: Ask) -> bool:
-        return (await info.context.sightings.load(self.mac)).connected
-
-    @strawberry.field
-    async def first_seen(self, info: Ask) -> DateTime | None:
-        return _instant((await info.context.sightings.load(self.mac)).first_seen)
-
-    @strawberry.field(description="Now, while it is connected.")
-    async def last_seen(self, info: Ask) -> DateTime | None:
-        return _instant((await info.context.sightings.load(self.mac)).last_seen)
-
-
-def _instant(microseconds: int | None) -> DateTime | None:
+def _to_instant(microseconds: int | None) -> DateTime | None:
     return None if microseconds is None else DateTime(microseconds)
 
 
 def device_id(mac: str) -> strawberry.ID:
-    """The opaque id of a device."""
+    """Return the global id of a device."""
     return strawberry.ID(f"D:{mac}")
 
 
-def device_of(row: DeviceRow) -> Device:
-    """A device as the schema shows it."""
-    return Device(id=device_id(row.mac), mac=MAC(row.mac), name=row.name, owner=row.owner)
-
-
-@strawberry.type
-class Session(Node):
-    row: strawberry.Private[SessionRow]
-    mac: MAC
-    ip: IPAddress
-    state: SessionState
-    connected_at: DateTime | None
-    disconnected_at: DateTime | None
-    connection_event: str
-    disconnection_event: str | None
-
-    @strawberry.field(description="Whole seconds; until now while connected; null when an end is missing.")
-    def duration_seconds(self, info: Ask) -> int | None:
-        duration = lasted(self.row, info.context.now)
-        return None if duration is None else duration // SECOND
-
-    info: str
-
-    @strawberry.field
-    async def device(self, info: Ask) -> Device:
-        return device_of(await info.context.devices.load(self.mac))
-
-
 def session_id(mac: str, identity: int) -> strawberry.ID:
-    """The opaque id of a session; it carries the MAC, by which sessions can be spread over several databases."""
+    """Return the global id of a session. It contains the MAC, by which sessions are distributed over databases."""
     return strawberry.ID(f"S:{mac}:{identity}")
 
 
-def session_of(row: SessionRow) -> Session:
-    """A session as the schema shows it."""
-    return Session(
-        row=row,
-        id=session_id(row.mac, row.id),
-        mac=MAC(row.mac),
-        ip=IPAddress(row.ip),
-        state=SessionState(row.state),
-        connected_at=_instant(row.connected_at),
-        disconnected_at=_instant(row.disconnected_at),
-        connection_event=row.connection_event,
-        disconnection_event=row.disconnection_event,
-        info=row.info,
+@strawberry.type(description="The server's version, time zone and current time.")
+class Server:
+    version: str = strawberry.field(description="Version of netsessions.")
+    time_zone: str = strawberry.field(description="IANA name of the server's time zone, the `TIMEZONE` setting.")
+    now: DateTime = strawberry.field(description="Current time of the server.")
+
+    @classmethod
+    def from_request(cls, request: RequestContext) -> "Server":
+        return cls(version=program_version(), time_zone=request.context.clock.zone.key, now=DateTime(request.now))
+
+
+@strawberry.interface(description="An object with a global id.")
+class Node:
+    id: strawberry.ID = strawberry.field(description="Opaque global id. Pass it to `node` to read the object again.")
+
+
+@strawberry.type(description="A device that has sessions or a name. Its first session creates it.")
+class Device(Node):
+    mac: MAC = strawberry.field(description="MAC address of the device.")
+    name: str | None = strawberry.field(description="Name of the device, set by `updateDevice`.")
+    owner: str | None = strawberry.field(description="Owner of the device, set by `updateDevice`.")
+
+    @strawberry.field(description="Whether the device has an open session.")
+    async def is_connected(self, info: Info) -> bool:
+        return (await info.context.sightings.load(self.mac)).connected
+
+    @strawberry.field(description="Earliest known start or end of its sessions.")
+    async def first_seen(self, info: Info) -> DateTime | None:
+        return _to_instant((await info.context.sightings.load(self.mac)).first_seen)
+
+    @strawberry.field(description="Latest known start or end of its sessions. Now, while the device is connected.")
+    async def last_seen(self, info: Info) -> DateTime | None:
+        return _to_instant((await info.context.sightings.load(self.mac)).last_seen)
+
+    @classmethod
+    def from_row(cls, row: DeviceRow) -> "Device":
+        return cls(id=device_id(row.mac), mac=MAC(row.mac), name=row.name, owner=row.owner)
+
+
+@strawberry.type(description="A time during which a device was connected to the network.")
+class Session(Node):
+    row: strawberry.Private[SessionRow]
+    mac: MAC = strawberry.field(description="MAC address of the device.")
+    ip: IPAddress = strawberry.field(description="IP address of the device. The latest one, if it changed.")
+    state: SessionState = strawberry.field(description="Which ends of the session are known.")
+    connected_at: DateTime | None = strawberry.field(
+        description="When the device connected. Null if the connection was not observed."
+    )
+    disconnected_at: DateTime | None = strawberry.field(
+        description="When the device disconnected. Null while it is connected, or if the disconnection was not observed."
+    )
+    connection_event: str = strawberry.field(
+        description="Type of the connection event. `<missing event>` if it was not observed."
+    )
+    disconnection_event: str | None = strawberry.field(
+        description="Type of the disconnection event. `<missing event>` if it was not observed, null while connected."
     )
 
+    @strawberry.field(description="Duration in whole seconds, until now while connected. Null if an end is missing.")
+    def duration_seconds(self, info: Info) -> int | None:
+        microseconds = duration(self.row, info.context.now)
+        return None if microseconds is None else microseconds // SECOND
 
-@strawberry.enum
-class SessionChangeKind(Enum):
-    CREATED = "CREATED"
-    UPDATED = "UPDATED"
-    DELETED = "DELETED"
+    info: str = strawberry.field(description="Free text.")
+
+    @strawberry.field(description="The device.")
+    async def device(self, info: Info) -> Device:
+        return Device.from_row(await info.context.devices.load(self.mac))
+
+    @classmethod
+    def from_row(cls, row: SessionRow) -> "Session":
+        return cls(
+            row=row,
+            id=session_id(row.mac, row.id),
+            mac=MAC(row.mac),
+            ip=IPAddress(row.ip),
+            state=SessionState(row.state),
+            connected_at=_to_instant(row.connected_at),
+            disconnected_at=_to_instant(row.disconnected_at),
+            connection_event=row.connection_event,
+            disconnection_event=row.disconnection_event,
+            info=row.info,
+        )
 
 
-@strawberry.type
+@strawberry.type(description="A change of a session, as a subscription reports it.")
 class SessionChange:
-    kind: SessionChangeKind
-    mac: MAC
-    session_id: strawberry.ID = strawberry.field(description="Of the session, also of one that has been deleted.")
-    session: Session | None = strawberry.field(description="As it is now; null where it has been deleted.")
-    cursor: str = strawberry.field(description="To come back with: after it, everything that follows is told.")
-
-
-def change_of(row: ChangeRow) -> SessionChange:
-    """A change as the schema shows it."""
-    return SessionChange(
-        kind=SessionChangeKind(row.kind),
-        mac=MAC(row.mac),
-        session_id=session_id(row.mac, row.id),
-        session=None if row.session is None else session_of(row.session),
-        cursor=cursor_of(row),
+    kind: SessionChangeKind = strawberry.field(description="Whether the session was created, updated or deleted.")
+    mac: MAC = strawberry.field(description="MAC address of the device.")
+    session_id: strawberry.ID = strawberry.field(description="Id of the session, also of a deleted one.")
+    session: Session | None = strawberry.field(description="The session after the change. Null if it was deleted.")
+    cursor: str = strawberry.field(
+        description="Opaque position of the change. After a reconnect, pass the last cursor you received as `after`."
     )
 
+    @classmethod
+    def from_row(cls, row: JournalRow) -> "SessionChange":
+        return cls(
+            kind=SessionChangeKind(row.kind),
+            mac=MAC(row.mac),
+            session_id=session_id(row.mac, row.id),
+            session=None if row.session is None else Session.from_row(row.session),
+            cursor=cursor_of(row),
+        )
 
-@strawberry.type(description="A change of a session, as it was written down.")
+
+@strawberry.type(description="An entry in the audit log of a session.")
 class SessionRevision:
-    at: DateTime
-    kind: SessionChangeKind
-    by: str = strawberry.field(description="Name of the token, or of the command, that made it.")
-    before: Session
-    after: Session | None = strawberry.field(description="null where it was deleted.")
+    at: DateTime = strawberry.field(description="When the change was made.")
+    kind: SessionChangeKind = strawberry.field(description="Whether the session was updated or deleted.")
+    by: str = strawberry.field(description="Name of the token or command that made the change.")
+    before: Session = strawberry.field(description="The session before the change.")
+    after: Session | None = strawberry.field(description="The session after the change. Null if it was deleted.")
+
+    @classmethod
+    def from_revision(cls, revision: Revision) -> "SessionRevision":
+        return cls(
+            at=DateTime(revision.at),
+            kind=SessionChangeKind(revision.kind),
+            by=revision.who,
+            before=Session.from_row(revision.before),
+            after=None if revision.after is None else Session.from_row(revision.after),
+        )
 
 
-def revision_of(revision: Revision) -> SessionRevision:
-    """A revision as the schema shows it."""
-    return SessionRevision(
-        at=DateTime(revision.at),
-        kind=SessionChangeKind(revision.kind),
-        by=revision.who,
-        before=session_of(revision.before),
-        after=None if revision.after is None else session_of(revision.after),
-    )
-
-
-@strawberry.type
+@strawberry.type(description="A connection or disconnection event. In a list of sessions, each row is a whole session.")
 class SessionEvent:
-    event_type: str | None
-    occurred_at: DateTime | None
-    session: Session
+    event_type: str | None = strawberry.field(description="Type of the event. Null if the row is a session.")
+    occurred_at: DateTime | None = strawberry.field(description="When it happened. Null if the row is a session.")
+    session: Session = strawberry.field(description="The session that the event starts or ends.")
+
+    @classmethod
+    def from_row(cls, row: EventRow) -> "SessionEvent":
+        return cls(
+            event_type=row.event_type, occurred_at=_to_instant(row.occurred_at), session=Session.from_row(row.session)
+        )
 
 
-def event_of(row: EventRow) -> SessionEvent:
-    """An event, or a session in the place of one, as the schema shows it."""
-    return SessionEvent(
-        event_type=row.event_type, occurred_at=_instant(row.occurred_at), session=session_of(row.session)
-    )
-
-
-@strawberry.type(description="An entry as FullCalendar and its relatives read it.")
+@strawberry.type(description="A session as an entry for FullCalendar and similar calendars.")
 class CalendarEntry:
-    resource_id: MAC
-    title: str
-    start: DateTime
-    end: DateTime
-    color: str
-    tooltip: str
-    class_name: str
-    session: Session
+    resource_id: MAC = strawberry.field(description="MAC address of the device.")
+    title: str = strawberry.field(description="Title of the entry. Always empty.")
+    start: DateTime = strawberry.field(description="Start of the entry. An estimate if the connection is missing.")
+    end: DateTime = strawberry.field(description="End of the entry. An estimate if the disconnection is missing.")
+    color: str = strawberry.field(description="Color by session state, as `#RRGGBB`.")
+    tooltip: str = strawberry.field(description="Three lines of text: connection, disconnection and IP address.")
+    class_name: str = strawberry.field(description="CSS class of the entry.")
+    session: Session = strawberry.field(description="The session.")
+
+    @classmethod
+    def from_row(cls, row: CalendarRow, context: Context) -> "CalendarEntry":
+        return cls(
+            resource_id=MAC(row.session.mac),
+            title=calendar_text.TITLE,
+            start=DateTime(row.drawn_from),
+            end=DateTime(row.drawn_until),
+            color=calendar_text.color(row.session),
+            tooltip=calendar_text.tooltip(row.session, context.clock),
+            class_name=calendar_text.CLASS_NAME,
+            session=Session.from_row(row.session),
+        )
 
 
-def entry_of(row: SpannedRow, context: Context) -> CalendarEntry:
-    """A calendar entry as the schema shows it."""
-    return CalendarEntry(
-        resource_id=MAC(row.session.mac),
-        title=wording.TITLE,
-        start=DateTime(row.drawn_from),
-        end=DateTime(row.drawn_until),
-        color=wording.colour(row.session),
-        tooltip=wording.tooltip(row.session, context.clock),
-        class_name=wording.CLASS_NAME,
-        session=session_of(row.session),
-    )
-
-
-@strawberry.type
+@strawberry.type(description="Number of rows of each type of event list in a period.")
 class SessionTotals:
-    all: int
-    sessions: int
-    missing: int
-    voided: int
-    new: int
-    down: int
+    all: int = strawberry.field(description="Connection and disconnection events.")
+    sessions: int = strawberry.field(description="Sessions that overlap the period.")
+    missing: int = strawberry.field(description="Sessions that overlap the period and have a missing end.")
+    voided: int = strawberry.field(description="Events whose type starts with `VOIDED`.")
+    new: int = strawberry.field(description="Events of type `New Device`.")
+    down: int = strawberry.field(description="Events of type `Device Down`.")
 
 
-@strawberry.enum
-class PresenceBucketSize(Enum):
-    HOUR = "HOUR"
-    DAY = "DAY"
-
-
-@strawberry.type(
-    description="start and end bound the bucket (a day is 23 or 25 hours where the clocks change); devices counts those "
-    "connected at any moment of it, peak those at one moment."
-)
+@strawberry.type(description="Presence in one hour or day. A session that crosses a boundary is split exactly there.")
 class PresenceBucket:
-    start: DateTime
-    end: DateTime
-    online_seconds: float
-    sessions: int
-    devices: int
-    peak: int
-
-
-def bucket_of(row: Bucket) -> PresenceBucket:
-    """A bucket as the schema shows it."""
-    return PresenceBucket(
-        start=DateTime(row.start),
-        end=DateTime(row.end),
-        online_seconds=row.online / SECOND,
-        sessions=row.sessions,
-        devices=row.devices,
-        peak=row.peak,
+    start: DateTime = strawberry.field(description="Start of the bucket, included.")
+    end: DateTime = strawberry.field(
+        description="End of the bucket, excluded. A day has 23 or 25 hours when the clocks change."
     )
-
-
-@strawberry.type
-class PageInfo:
-    has_next_page: bool
-    has_previous_page: bool
-    start_cursor: str | None
-    end_cursor: str | None
-
-
-Shown = TypeVar("Shown")
-
-
-@strawberry.type
-class Edge(Generic[Shown]):
-    cursor: str
-    node: Shown
-
-
-@strawberry.type
-class Connection(Generic[Shown]):
-    edges: list[Edge[Shown]]
-    nodes: list[Shown]
-    page_info: PageInfo
-    count: strawberry.Private[Callable[[], Awaitable[int]]]
-
-    @strawberry.field
-    async def total_count(self) -> int:
-        """Counted only when it is asked for."""
-        return await self.count()
-
-
-Row = TypeVar("Row")
-
-
-def connection_of(
-    page: Slice[Row], shown: Callable[[Row], Shown], count: Callable[[], Awaitable[int]]
-) -> Connection[Shown]:
-    """A page as the schema shows it."""
-    nodes = [shown(row) for row in page.rows]
-    return Connection(
-        edges=[Edge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
-        nodes=nodes,
-        page_info=PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
-            start_cursor=page.start_cursor,
-            end_cursor=page.end_cursor,
-        ),
-        count=count,
+    online_seconds: float = strawberry.field(
+        description="Sum of the time online of all sessions, in seconds. A session with a missing end adds nothing."
     )
+    sessions: int = strawberry.field(description="Number of sessions that overlap the bucket.")
+    devices: int = strawberry.field(description="Number of devices connected at any time in the bucket.")
+    peak: int = strawberry.field(description="Largest number of devices connected at the same time.")
 
-
-class Planned(Generic[Shown]):
-    """Sessions before they are read; awaited, they are what the schema's types show of them."""
-
-    def __init__(
-        self, plan: Plan, show: Callable[[Slice[SessionRow]], Shown], count: Callable[[], Awaitable[int]] | None
-    ) -> None:
-        self.plan = plan
-        self.count = count
-        self._show = show
-
-    def __await__(self) -> Generator[Any, None, Shown]:
-        return self._shown().__await__()
-
-    async def _shown(self) -> Shown:
-        return self._show(await self.plan.rows())
-
-
-def planned(
-    plan: Plan, show: Callable[[Slice[SessionRow]], Shown], count: Callable[[], Awaitable[int]] | None = None
-) -> Shown:
-    """A `Planned`; to the signature of a resolver it is what it becomes."""
-    return cast("Shown", Planned(plan, show, count))
-
-
-@strawberry.type
-class CreateSessionPayload:
-    session: Session
-    message: str
-
-
-def payload_of(done: Reported) -> CreateSessionPayload:
-    """A session and what became of it, as the schema shows it."""
-    return CreateSessionPayload(session=session_of(done.session), message=done.message)
-
-
-@strawberry.type
-class CreateSessionsPayload:
-    created: int
-
-
-@strawberry.type
-class HeartbeatPayload:
-    seen: int = strawberry.field(description="How many devices it told of.")
-    opened: int = strawberry.field(description="Of how many of them a session was opened.")
-
-
-@strawberry.type
-class DeleteSessionsPayload:
-    deleted: int
-    message: str
+    @classmethod
+    def from_row(cls, row: Bucket) -> "PresenceBucket":
+        return cls(
+            start=DateTime(row.start),
+            end=DateTime(row.end),
+            online_seconds=row.online / SECOND,
+            sessions=row.sessions,
+            devices=row.devices,
+            peak=row.peak,
+        )

@@ -1,1 +1,1 @@
-"""The last room of the walk: tables, named questions, and one module per database."""
+"""Storage: tables, named SQL, and one package per database."""

@@ -1,21 +1,21 @@
-"""Until when the store may work for whoever asks.
+"""The deadline of the current request for reads.
 
-The doors set it around what reads, and the store keeps it where a question is put: what asks there may be a task of its
-own, which nobody ends together with the request. What changes the store is not cut off, nor is what is streamed.
+The APIs set it. The store enforces it around each query, because the query may run in a task that is not cancelled together
+with the request. Writes have no deadline, and the APIs set none for streams.
 """
 
 import asyncio
 from contextvars import ContextVar
 from types import TracebackType
 
-from storage.errors import TookTooLongError
+from storage.errors import QueryTimeoutError
 
-# By the clock of the event loop; None for no end.
+# In the time of the event loop's clock; None for no deadline.
 deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
-class InTime:
-    """Cancels what is inside when the time is over, and raises `TookTooLongError`."""
+class WithinDeadline:
+    """A context manager that cancels its body at the deadline and raises `QueryTimeoutError`."""
 
     def __init__(self) -> None:
         self._timeout = asyncio.timeout_at(deadline.get())
@@ -29,4 +29,4 @@ class InTime:
         try:
             await self._timeout.__aexit__(kind, problem, trace)
         except TimeoutError as cause:
-            raise TookTooLongError from cause
+            raise QueryTimeoutError from cause

@@ -1,31 +1,31 @@
-"""What storage can say when it cannot serve."""
+"""Errors of storage."""
 
 
 class StoreUnavailableError(Exception):
-    """The database cannot be used now: locked for too long, full, or gone. Nothing of the refused call was stored."""
+    """The database cannot be used now: locked for too long, full, or lost. Nothing was stored."""
 
     advice = "Nothing was stored; try again later."
-    retry_after = 5  # seconds; about as long as another process's write lock lasts, or a failover
+    retry_after = 5  # seconds; a write lock of another process, or a failover, lasts about as long
 
 
 class StoreFullError(StoreUnavailableError):
-    """There is no room for what was to be written: a full disk, or a limit. What is there can still be read."""
+    """There is no space for a write: the disk is full, or a limit is reached. Reads still work."""
 
-    advice = "Its disk is full and nothing was stored; make room, and send it again."
-    retry_after = 60  # seconds; a person has to make the room
+    advice = "The database's disk is full and nothing was stored. Free some space, then try again."
+    retry_after = 60  # seconds; a person has to free some space
 
 
 class OutcomeUnknownError(StoreUnavailableError):
-    """The database was lost while it committed: the call may or may not have been carried out."""
+    """The connection was lost during a commit. The transaction may or may not have been committed."""
 
-    advice = "It may or may not have been carried out; look before you send it again."
+    advice = "The change may or may not have been stored. Check before you try again."
 
 
-class TookTooLongError(Exception):
-    """A question took longer than QUERY_SECONDS; the database has given it up."""
+class QueryTimeoutError(Exception):
+    """A query took longer than QUERY_SECONDS and was cancelled."""
 
-    advice = "The query took longer than QUERY_SECONDS and was given up; ask for less at once."
+    advice = "The query took longer than QUERY_SECONDS and was cancelled. Request less at once."
 
 
 class StoreUnusableError(Exception):
-    """The database cannot be opened at all: not a database, damaged, or made by a newer release."""
+    """The database cannot be opened: it is damaged, not a netsessions database, or written by a newer release."""

@@ -1,7 +1,8 @@
-"""How far a replica must have come to answer whoever wrote: marks that all workers of a server share.
+"""Watermarks: how far a replica must have replayed the primary's log so that a client reads its own writes.
 
-A mark is a position in the primary's log. It is kept for each client in one of `SLOTS` places, so that two who share one
-are at worst sent to the primary without need. Each worker writes a row of its own, and reads the highest of a column.
+A watermark is a position in the log. All workers of a server share the watermarks in memory. Each client has one of
+`SLOT_COUNT` slots; if two clients share a slot, some reads go to the primary without need. Each worker writes to its own
+row, and reads the maximum of a column.
 """
 
 import fcntl
@@ -14,45 +15,45 @@ from pathlib import Path
 from typing import Self
 from zlib import crc32
 
-SLOTS = 4096
-WIDTH = 8  # bytes of a mark
+SLOT_COUNT = 4096
+SLOT_BYTES = 8
 
-# Who is asking, set by the program around a request.
-asking: ContextVar[str | None] = ContextVar("asking", default=None)
+# The client of the current request, set by the authentication middleware.
+client_address: ContextVar[str | None] = ContextVar("client_address", default=None)
 
 
-class Marks:
-    """The marks in a piece of memory, of one worker unless told otherwise."""
+class Watermarks:
+    """The watermarks in a block of memory. By default the memory is private to the process."""
 
-    def __init__(self, memory: mmap | None = None, own: int = 0) -> None:
-        self._marks = memoryview(memory or mmap(-1, SLOTS * WIDTH)).cast("Q")
-        self._own = own * SLOTS
+    def __init__(self, memory: mmap | None = None, row: int = 0) -> None:
+        self._positions = memoryview(memory or mmap(-1, SLOT_COUNT * SLOT_BYTES)).cast("Q")
+        self._row_start = row * SLOT_COUNT
 
     @classmethod
     @contextmanager
-    def claimed(cls, file: Path, workers: int) -> Iterator[Self]:
-        """The marks in a file, with a row that no other worker has until this one is done, or ends in whatever way."""
-        rows = 2 * workers  # as many may end while as many begin
+    def open_shared(cls, file: Path, workers: int) -> Iterator[Self]:
+        """Open the watermarks in a file. Lock a row for this process until the context, or the process, ends."""
+        row_count = 2 * workers  # while workers are replaced, twice as many may run
         with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as shared:
-            os.ftruncate(shared.fileno(), rows * SLOTS * WIDTH)
-            for row in range(rows):
+            os.ftruncate(shared.fileno(), row_count * SLOT_COUNT * SLOT_BYTES)
+            for row in range(row_count):
                 with suppress(OSError):
                     fcntl.lockf(shared, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, row)
                     break
             else:
-                raise OSError("all rows of marks are taken")
+                raise OSError("all rows of the watermarks are in use")
             yield cls(mmap(shared.fileno(), 0), row)
 
-    def note(self, clients: Iterable[str | None], position: int) -> None:
-        """Whoever of the clients reads from now on must see what was written up to a position."""
+    def advance(self, clients: Iterable[str | None], position: int) -> None:
+        """Require that these clients read everything up to a position from now on."""
         for client in set(clients):
-            slot = self._own + _slot(client)
-            self._marks[slot] = max(self._marks[slot], position)
+            slot = self._row_start + _slot(client)
+            self._positions[slot] = max(self._positions[slot], position)
 
-    def of(self, client: str | None) -> int:
-        """The position that a client must see."""
-        return max(self._marks[_slot(client) :: SLOTS])
+    def position_for(self, client: str | None) -> int:
+        """Return the position that a replica must have reached for a client."""
+        return max(self._positions[_slot(client) :: SLOT_COUNT])
 
 
 def _slot(client: str | None) -> int:
-    return crc32((client or "").encode()) % SLOTS
+    return crc32((client or "").encode()) % SLOT_COUNT

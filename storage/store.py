@@ -1,93 +1,103 @@
-"""What a database offers to the resolvers, whichever it is; and the addresses of databases."""
+"""The interface of a database for the resolvers, and the parsing of database URLs."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypedDict, TypeVar
 
 from sqlalchemy.sql.elements import CompilerElement
 
 CREATED = "CREATED"
 Parameters = Mapping[str, Any]
-Row = Sequence[Any]
-Purpose = Literal["add", "change", "remove"]
+LockPurpose = Literal["add", "change", "remove"]
 T = TypeVar("T")
 
-SQLITE, POSTGRESQL = "sqlite:///", ("postgresql://", "postgres://")
+SQLITE_SCHEME, POSTGRESQL_SCHEMES = "sqlite:///", ("postgresql://", "postgres://")
+
+
+class AuditStamp(TypedDict):
+    """The time (microseconds) and the actor of a change, as the journal records them."""
+
+    at: int
+    who: str
 
 
 class Transaction(Protocol):
-    """What a change is handed. It may wait for this alone: on SQLite it is carried out in one go, in the writer's thread."""
+    """A transaction that runs a unit of work, which must not await anything else.
 
-    async def execute(self, change: CompilerElement, parameters: Parameters) -> int:
-        """Carries out a named change; answers how many rows it touched."""
+    SQLite runs the unit of work in the writer thread without an event loop.
+    """
 
-    async def fetch(self, question: CompilerElement, parameters: Parameters) -> list[Any]:
-        """Answers a named question as this transaction sees it."""
+    async def execute(self, statement: CompilerElement, parameters: Parameters) -> int:
+        """Execute a statement and return the number of affected rows."""
 
-    def each(self, question: CompilerElement, parameters: Parameters) -> AsyncIterator[Any]:
-        """The same, a row at a time."""
+    async def fetch(self, query: CompilerElement, parameters: Parameters) -> list[Any]:
+        """Return all rows of a query, including changes of this transaction."""
 
-    async def record(self, rows: Sequence[Parameters], *, known: bool = False) -> None:
-        """Stores sessions (of the columns `changes.WRITTEN`) and their devices; where told, leaves out ids that are there."""
+    def iterate(self, query: CompilerElement, parameters: Parameters) -> AsyncIterator[Any]:
+        """Yield the rows of a query one at a time."""
 
-    async def hold(self, macs: Iterable[str], purpose: Purpose = "add") -> None:
-        """Keeps whoever else holds one of the devices waiting until this is over.
+    async def insert_sessions(self, rows: Sequence[Parameters], *, skip_existing: bool = False) -> None:
+        """Insert sessions (with `tables.INSERT_COLUMNS`) and missing device rows. Optionally skip existing ids."""
 
-        To `add` sessions, devices that are not known are made known; who may `remove` a device says so.
+    async def lock_devices(self, macs: Iterable[str], purpose: LockPurpose = "add") -> None:
+        """Lock devices until the end of the transaction.
+
+        `add` inserts missing device rows. A transaction that may delete a device row must pass `remove`.
         """
 
-    async def note(self, noted: Sequence[Parameters]) -> None:
-        """Puts changes (of the columns `journal.NOTED`) into the journal; to be the last that a change does."""
+    async def write_journal(self, entries: Sequence[Parameters]) -> None:
+        """Append entries (with `tables.JOURNAL_COLUMNS`) to the journal. Must be the last call of a unit of work."""
 
-    async def name(self, devices: Iterable[Parameters]) -> None:
-        """Stores devices with their names and owners, unless they are there."""
+    async def insert_devices(self, devices: Iterable[Parameters]) -> None:
+        """Insert devices with name and owner. Skip existing devices."""
 
 
-Change = Callable[[Transaction], Awaitable[T]]
+UnitOfWork = Callable[[Transaction], Awaitable[T]]
 
 
 class Store(Protocol):
-    """An open database. Whatever it cannot do for now, it says by `StoreUnavailableError`."""
+    """An open database. Every method raises `StoreUnavailableError` while the database cannot be used."""
 
-    merges: bool  # whether the ordered branches of a union are merged unasked; otherwise each is told its order
+    # Whether the database itself merges the ordered branches of a union. Otherwise each branch needs an ORDER BY.
+    merges_ordered_unions: bool
 
     async def close(self) -> None:
-        """Carries out what was submitted, then lets go of the database."""
+        """Finish submitted writes, then close the database."""
 
     async def fetch(
-        self, question: CompilerElement, parameters: Parameters, *, short: bool = False, current: bool = False
+        self, query: CompilerElement, parameters: Parameters, *, inline: bool = False, primary: bool = False
     ) -> list[Any]:
-        """All rows that answer a named question; `short` says that they take few seeks and are few, `current` that a
-        replica, which may be behind, will not do."""
+        """Return all rows of a query.
 
-    def stream(self, question: CompilerElement, parameters: Parameters) -> AsyncGenerator[list[Any], None]:
-        """The rows in chunks, all of one moment."""
-
-    async def write(self, change: Change[T], *, alone: bool = False) -> T:
-        """Carries out a change and answers its result when it is durable; a change that raises leaves nothing behind.
-
-        It may be begun anew after a failure that undid it. While one runs `alone`, no other such does.
+        Set `inline` for queries that return few rows after few index lookups. Set `primary` if a replica, which may lag
+        behind, must not be used.
         """
 
-    async def record(self, rows: Sequence[Parameters], told: Parameters) -> None:
-        """Stores sessions and their devices, all or none; returns when they are durable.
+    def stream(self, query: CompilerElement, parameters: Parameters) -> AsyncGenerator[list[Any], None]:
+        """Yield the rows of a query in chunks, all from one snapshot."""
 
-        `told` has `at` and `who` for the journal, which tells of each of them.
+    async def write(self, unit_of_work: UnitOfWork[T], *, exclusive: bool = False) -> T:
+        """Run a unit of work in a transaction, and return its result when it is durable. Roll back if it raises.
+
+        May be retried after a rollback. At most one `exclusive` transaction runs at a time.
         """
 
-    async def record_one(self, row: Parameters, told: Parameters) -> Any:
-        """The same for one; answers it as the store has it."""
+    async def insert_sessions(self, rows: Sequence[Parameters], stamp: AuditStamp) -> None:
+        """Insert sessions, missing device rows and journal entries, all or none. Return when they are durable."""
 
-    def changed(self) -> AsyncGenerator[None, None]:
-        """Yields when the journal may have grown, by whichever process; at once to begin with."""
+    async def insert_session(self, row: Parameters, stamp: AuditStamp) -> Any:
+        """Do the same for one session, and return it as stored."""
+
+    def watch_journal(self) -> AsyncGenerator[None, None]:
+        """Yield once at the start, and whenever any process may have written to the journal."""
 
 
-def created(rows: Sequence[Parameters], told: Parameters) -> list[Parameters]:
-    """What the journal says of new sessions."""
-    same = {"at": told["at"], "who": told["who"], "kind": CREATED, "before": None, "after": None}
-    return [{**same, "mac": row["mac"], "id": row["id"]} for row in rows]
+def created_entries(rows: Sequence[Parameters], stamp: AuditStamp) -> list[Parameters]:
+    """Return the journal entries of new sessions."""
+    common = {"at": stamp["at"], "who": stamp["who"], "kind": CREATED, "before": None, "after": None}
+    return [{**common, "mac": row["mac"], "id": row["id"]} for row in rows]
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file of an address; None for a database that is not a file."""
-    return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
+    """Return the file of a SQLite URL, or None for another database."""
+    return Path(url.removeprefix(SQLITE_SCHEME)) if url.startswith(SQLITE_SCHEME) else None

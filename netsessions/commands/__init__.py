@@ -1,0 +1,1 @@
+"""The commands of `netsessions`, one module for each command or group."""

@@ -1,83 +1,32 @@
-"""What the operator sees of each request: a log line and metrics; and the last resort where a door fails."""
+"""ASGI middleware that logs and counts requests, and responds where an app fails."""
 
 import asyncio
 import logging
-import os
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
-from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import orjson
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rest_compat.errors import failure
+from netsessions.http.metrics import Metrics, api_of, outcome_of
+from rest_compat.errors import internal_error_response
 from storage.errors import StoreUnavailableError
 
-LONGEST_PATH = 200  # characters of a path in the log
-ABORTED = 499  # status, by nginx's custom, of a request whose client went away
-HUNG_UP = "the handler is closed"  # in the words of uvloop, where others say nothing: there is nobody to send it to
+MAX_PATH_LENGTH = 200  # characters of a path in the log
+CLIENT_CLOSED_REQUEST = 499  # the status that nginx logs for a client that disconnected
+CLOSED_TRANSPORT = "the handler is closed"  # uvloop raises a RuntimeError without a type or code of its own
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("netsessions")
+# The level is the standard library's, because structlog's own loggers have none until `configure_logging` is called.
+_std_log = logging.getLogger("netsessions")
 
 
-class Metrics:
-    """The counts since the start, in a registry of their own: two servers in one process do not meet."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "netsessions_requests", "Requests answered", ["door", "outcome"], registry=self.registry
-        )
-        self.seconds = Histogram(
-            "netsessions_request_seconds", "Time to the end of the answer", ["door"], registry=self.registry
-        )
-        self.of = lru_cache(lambda door, outcome: (self.requests.labels(door, outcome), self.seconds.labels(door)))
-        self.written = Counter("netsessions_sessions_written", "Sessions written", registry=self.registry)
-
-    def of_all_workers(self) -> CollectorRegistry:
-        """The counts to show: where there are workers, of all of them together."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return self.registry
-        together = CollectorRegistry()
-        _Together(together)  # type: ignore[no-untyped-call]
-        return together
-
-
-class _Together(MultiProcessCollector):
-    """Reads the files of all workers. One that starts has made its file a moment before there is anything in it."""
-
-    def collect(self) -> Any:
-        files = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db")
-        return self.merge([str(file) for file in files if file.stat().st_size], accumulate=True)  # type: ignore[no-untyped-call]
-
-
-def door_of(path: str) -> str:
-    """The door that a path leads to."""
-    match path.split("/", 2)[1:2]:
-        case ["graphql"]:
-            return "graphql"
-        case ["sessions"]:
-            return "rest"
-    return "other"
-
-
-def outcome_of(status: int) -> str:
-    """A status as an operator counts it."""
-    if status < 400:
-        return "ok"
-    return "refused" if status < 500 else "failed"
-
-
-class Observe:
-    """Around everything that answers."""
+class AccessLog:
+    """Middleware that writes a log line and counts each HTTP request. It is the last to handle exceptions."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -88,13 +37,13 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # Doors may change the scope. The query is left out: a token may be in it by mistake.
+        # Read before the app runs, which may change the scope. The query string is not logged: it may hold a token.
         method, path = scope["method"], scope["path"]
-        began = perf_counter()
+        started = perf_counter()
         status: int | None = None
         complete = False
 
-        async def watched(message: Message) -> None:
+        async def observed_send(message: Message) -> None:
             nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -103,90 +52,53 @@ class Observe:
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, observed_send)
             if not complete:
-                status = ABORTED
+                status = CLIENT_CLOSED_REQUEST
         except ClientDisconnect:
-            status = ABORTED
-        except Exception as problem:
-            if isinstance(problem, RuntimeError) and HUNG_UP in str(problem):
-                status = ABORTED
-                # The web server will notice in a moment; to return before it has would be an error to it.
+            status = CLIENT_CLOSED_REQUEST
+        except Exception as error:
+            if isinstance(error, RuntimeError) and CLOSED_TRANSPORT in str(error):
+                status = CLIENT_CLOSED_REQUEST
+                # Wait until the web server notices the disconnect. It would report an error if the app returned before.
                 while (await receive())["type"] != "http.disconnect":
                     pass
                 return
-            if isinstance(problem.__cause__, StoreUnavailableError):
-                log.warning("store unavailable", cause=str(problem.__cause__), method=method, path=path[:LONGEST_PATH])
+            if isinstance(error.__cause__, StoreUnavailableError):
+                log.warning("store unavailable", cause=str(error.__cause__), method=method, path=path[:MAX_PATH_LENGTH])
             else:
-                log.exception("request failed", method=method, path=path[:LONGEST_PATH])
+                log.exception("request failed", method=method, path=path[:MAX_PATH_LENGTH])
             if status is None:
-                answer = failure(500, "The server could not answer; its log has the cause.", "internal")
-                await answer(scope, receive, watched)
-            # An answer under way stays unfinished, so that the server breaks the connection and the client notices.
+                await internal_error_response()(scope, receive, observed_send)
+            # A response that has started stays incomplete: the web server closes the connection, and the client notices.
             status = 500
         finally:
-            self._record(method, path, ABORTED if status is None else status, perf_counter() - began)
+            self._record(method, path, CLIENT_CLOSED_REQUEST if status is None else status, perf_counter() - started)
 
     def _record(self, method: str, path: str, status: int, seconds: float) -> None:
-        door = door_of(path)
-        requests, times = self._metrics.of(door, outcome_of(status))
+        api = api_of(path)
+        requests, times = self._metrics.for_request(api, outcome_of(status))
         requests.inc()
         times.observe(seconds)
-        if log.isEnabledFor(logging.INFO):
-            # Written here: the ways of a log that takes anything from anywhere cost more than many a request.
+        if _std_log.isEnabledFor(logging.INFO):
+            # Serialized here, because the log's chain of processors would take longer than many requests.
             line = {
                 "method": method,
-                "path": path[:LONGEST_PATH],
+                "path": path[:MAX_PATH_LENGTH],
                 "status": status,
                 "ms": round(seconds * 1000, 2),
-                "door": door,
+                "door": api,
                 "event": "request",
                 "level": "info",
                 "logger": "netsessions",
                 "timestamp": datetime.now(UTC),
             }
             if not self._lines:
-                asyncio.get_running_loop().call_soon(self._write)
+                asyncio.get_running_loop().call_soon(self._write_lines)
             self._lines.append(orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE))
 
-    def _write(self) -> None:
-        """The lines of one turn of the event loop in one write."""
+    def _write_lines(self) -> None:
+        """Write all lines of one iteration of the event loop at once."""
         lines, self._lines = b"".join(self._lines), []
-        with suppress(OSError):  # no room for a log is no reason not to answer
+        with suppress(OSError):  # requests are served even if the disk of the log is full
             sys.stderr.write(lines.decode())
-
-
-def _of_no_websocket(record: logging.LogRecord) -> bool:
-    """Of WebSockets the web server logs addresses with their queries, and, when asked to, headers and messages."""
-    return record.levelno >= logging.WARNING or "websockets" not in record.pathname
-
-
-def configure_logging(level: str) -> None:
-    """One JSON object a line on stderr, from this program and from its libraries alike; times in UTC."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    logging.getLogger("uvicorn.access").disabled = True  # the line of `Observe` says more
-    logging.getLogger("uvicorn.error").addFilter(_of_no_websocket)
-    if level == "info":
-        logging.getLogger("alembic").setLevel(logging.WARNING)  # at every start it tells what it is about to look at

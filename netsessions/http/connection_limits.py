@@ -1,82 +1,85 @@
-"""Connections that stay open, by the token that opened them: so many at a time, and none for longer than the token is right.
+"""The number and the lifetime of long-lived connections, by the token that opened them.
 
-They end at the instant at which it expires, and within `EVERY` after it was withdrawn. Each process counts its own.
+A connection ends when its token expires, and within `CHECK_INTERVAL` after the token is revoked. Each process counts its own
+connections.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from resolvers.errors import TooManyError, UnauthenticatedError
+from resolvers.errors import TooManyRequestsError, UnauthenticatedError
 from storage.errors import StoreUnavailableError
 
-EVERY = 10.0  # seconds between two looks whether the tokens of those who watch are still there
-RETRY = 10  # seconds after which a place may be free
-ENDED = "The token has expired, or was withdrawn."
+CHECK_INTERVAL = 10.0  # seconds between checks whether the tokens of open connections are still valid
+RETRY_AFTER = 10  # seconds
+TOKEN_ENDED = "The token has expired or was revoked."  # noqa: S105
 
-Join = Callable[[str, float | None], None]
+# Registers the token of a connection: its digest, and the seconds until it expires, or None.
+Register = Callable[[str, float | None], None]
 
 
-class Watchers:
-    """At most so many of one token; `is_right` tells of a token's digest whether it still is one."""
+class ConnectionLimiter:
+    """Limits the open connections of each token. `is_valid` returns whether the token of a digest is still valid."""
 
-    def __init__(self, most: int, is_right: Callable[[str], Awaitable[bool]]) -> None:
-        self._most = most
-        self._is_right = is_right
+    def __init__(self, max_connections: int, is_valid: Callable[[str], Awaitable[bool]]) -> None:
+        self._max_connections = max_connections
+        self._is_valid = is_valid
         self._open: dict[str, set[asyncio.Timeout]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._checks: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def watching(self) -> AsyncIterator[Join]:
-        """What is done in here is ended by UnauthenticatedError when the token ends.
+    async def track(self) -> AsyncIterator[Register]:
+        """Run the context as a connection. Raise UnauthenticatedError in it when its token ends.
 
-        Whose it is, and in how many seconds it expires, is to be told once; that raises TooManyError for one too many.
+        The context must call the yielded function once. It raises TooManyRequestsError if the token has too many connections.
         """
-        until, joined = asyncio.timeout(None), ""
+        timeout, registered = asyncio.timeout(None), ""
 
-        def join(digest: str, seconds: float | None) -> None:
-            nonlocal joined
-            mine = self._open.setdefault(digest, set())
-            if len(mine) >= self._most:
-                raise TooManyError(
-                    f"This token has {self._most} connections open, as many as it may; close some.", RETRY
+        def register(digest: str, seconds: float | None) -> None:
+            nonlocal registered
+            timeouts = self._open.setdefault(digest, set())
+            if len(timeouts) >= self._max_connections:
+                raise TooManyRequestsError(
+                    f"This token already has {self._max_connections} open connections. Close one of them first.",
+                    RETRY_AFTER,
                 )
-            mine.add(until)
-            joined = digest
+            timeouts.add(timeout)
+            registered = digest
             if seconds is not None:
-                until.reschedule(asyncio.get_running_loop().time() + seconds)
-            self._looking = self._looking or asyncio.create_task(self._look())
+                timeout.reschedule(asyncio.get_running_loop().time() + seconds)
+            self._checks = self._checks or asyncio.create_task(self._check_periodically())
 
         try:
-            async with until:
-                yield join
+            async with timeout:
+                yield register
         except TimeoutError:
-            if not until.expired():
+            if not timeout.expired():
                 raise
-            raise UnauthenticatedError(ENDED) from None
+            raise UnauthenticatedError(TOKEN_ENDED) from None
         finally:
-            if joined:
-                self._leave(joined, until)
+            if registered:
+                self._unregister(registered, timeout)
 
-    def _leave(self, digest: str, until: asyncio.Timeout) -> None:
-        self._open[digest].discard(until)
+    def _unregister(self, digest: str, timeout: asyncio.Timeout) -> None:
+        self._open[digest].discard(timeout)
         if not self._open[digest]:
             del self._open[digest]
-        if not self._open and self._looking is not None:
-            self._looking.cancel()
-            self._looking = None
+        if not self._open and self._checks is not None:
+            self._checks.cancel()
+            self._checks = None
 
-    async def _look(self) -> None:
+    async def _check_periodically(self) -> None:
         while True:
-            await asyncio.sleep(EVERY)
-            # What cannot be asked now is asked the next time.
+            await asyncio.sleep(CHECK_INTERVAL)
+            # If the store is unavailable, the next check decides.
             with suppress(StoreUnavailableError):
-                await self.check()
+                await self.close_revoked()
 
-    async def check(self) -> None:
-        """Ends those whose token is not right any more."""
+    async def close_revoked(self) -> None:
+        """End the connections whose token is no longer valid."""
         for digest in list(self._open):
-            if not await self._is_right(digest):
-                for until in self._open.get(digest, ()):
-                    if not until.expired():
-                        until.reschedule(asyncio.get_running_loop().time())
+            if not await self._is_valid(digest):
+                for timeout in self._open.get(digest, ()):
+                    if not timeout.expired():
+                        timeout.reschedule(asyncio.get_running_loop().time())

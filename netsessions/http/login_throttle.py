@@ -1,11 +1,11 @@
-"""Wrong tokens, by the address that they come from: too many of them, and no more is looked at for a while.
+"""The limit on wrong tokens per client address.
 
-While an address is refused so, a right token from it is refused, too: whoever is answered differently for a right guess is
-not slowed by any limit. But many clients may share an address, and one that guesses must not lock the others out: a token
-that was right from the address before goes on being answered. Whoever shares an address with such a client may try as often
-as they like to find that client's token, and nothing else. A made token is 256 random bits; API_TOKEN should be no less.
+An address over the limit is rejected even with a valid token, unless that token was valid from the address before. If a
+valid token were always accepted, the limit would not slow down guessing. The exception keeps one client from locking out
+others behind the same address. It only lets clients of that address guess each other's tokens. A created token has 256
+random bits, and API_TOKEN should have no fewer.
 
-Each process counts for itself. Requests that are under way at once may all be looked at before the first has failed.
+Each process has its own counts. Concurrent requests may all be checked before the first of them fails.
 """
 
 from functools import lru_cache
@@ -16,63 +16,65 @@ from typing import Any
 
 import structlog
 
-from resolvers.errors import TooManyError
+from resolvers.errors import TooManyRequestsError
 from resolvers.tokens import digest_of
 
-WINDOW = 60.0  # seconds from the first wrong one on
-HELD = 10_000  # addresses, and tokens of addresses, that are remembered; the oldest are forgotten first
+WINDOW_SECONDS = 60.0  # from the first wrong token
+MAX_ENTRIES = 10_000  # addresses, and pairs of address and token; the oldest are dropped first
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("netsessions")
 
 
-@lru_cache(HELD)
+@lru_cache(MAX_ENTRIES)
 def network_of(address: str) -> str:
-    """What counts as one address: of IPv6 the /64, all of which whoever has one of it has."""
+    """Return what is counted as one address: for IPv6 the /64 network, because a client usually owns all of it."""
     try:
-        found = ip_address(address.partition("%")[0])
+        ip = ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if not isinstance(found, IPv6Address):
+    if not isinstance(ip, IPv6Address):
         return address
-    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
+    return str(ip.ipv4_mapped or ip_network((ip, 64), strict=False))
 
 
-class Failures:
-    """At most so many wrong tokens from an address within a minute are looked at."""
+class LoginThrottle:
+    """Limits the wrong tokens that an address may send in a minute."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._wrong: dict[str, tuple[int, float]] = {}  # how many, and until when they count
-        self._right: dict[tuple[str, str], None] = {}
+    def __init__(self, max_failures: int) -> None:
+        self._max_failures = max_failures
+        self._failures: dict[str, tuple[int, float]] = {}  # by network: count, and the end of its window
+        self._successes: dict[tuple[str, str], None] = {}
 
     def check(self, network: str, token: bytes) -> None:
-        """Raises TooManyError for a token that is not to be looked at."""
-        count, until = self._wrong.get(network, (0, 0.0))
-        if count < self._most:
+        """Raise TooManyRequestsError if a token from this network must be rejected without checking it."""
+        count, window_end = self._failures.get(network, (0, 0.0))
+        if count < self._max_failures:
             return
-        left = until - monotonic()
-        if left > 0 and (network, digest_of(token)) not in self._right:
-            wait = ceil(left)
-            raise TooManyError(f"Too many wrong tokens came from this address; try again in {wait} s.", wait)
+        seconds = window_end - monotonic()
+        if seconds > 0 and (network, digest_of(token)) not in self._successes:
+            retry_after = ceil(seconds)
+            raise TooManyRequestsError(
+                f"This address sent too many wrong tokens. Try again in {retry_after} s.", retry_after
+            )
 
-    def wrong(self, network: str) -> None:
-        """A token from there was wrong."""
+    def record_failure(self, network: str) -> None:
+        """Count a wrong token."""
         now = monotonic()
-        count, until = self._wrong.pop(network, (0, 0.0))
-        if now >= until:
-            count, until = 0, now + WINDOW
-        self._wrong[network] = count + 1, until
-        _forget(self._wrong)
-        if count + 1 == self._most:
-            log.warning("too many wrong tokens", address=network, seconds=ceil(until - now))
+        count, window_end = self._failures.pop(network, (0, 0.0))
+        if now >= window_end:
+            count, window_end = 0, now + WINDOW_SECONDS
+        self._failures[network] = count + 1, window_end
+        _drop_oldest(self._failures)
+        if count + 1 == self._max_failures:
+            log.warning("too many wrong tokens", address=network, seconds=ceil(window_end - now))
 
-    def right(self, network: str, digest: str) -> None:
-        """A token from there was right."""
-        if (network, digest) not in self._right:
-            self._right[network, digest] = None
-            _forget(self._right)
+    def record_success(self, network: str, digest: str) -> None:
+        """Remember that a token was valid from this network."""
+        if (network, digest) not in self._successes:
+            self._successes[network, digest] = None
+            _drop_oldest(self._successes)
 
 
-def _forget(held: dict[Any, Any]) -> None:
-    if len(held) > HELD:
-        del held[next(iter(held))]
+def _drop_oldest(entries: dict[Any, Any]) -> None:
+    if len(entries) > MAX_ENTRIES:
+        del entries[next(iter(entries))]

@@ -1,4 +1,4 @@
-"""Around everything that answers: a client that does not take what it is sent is cut off, and holds up nothing for ever."""
+"""ASGI middleware that disconnects clients that stop reading."""
 
 import asyncio
 from contextlib import suppress
@@ -7,37 +7,43 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-SECONDS = 10.0  # for which a client may keep an answer waiting on the way to it
-TOO_SLOW = 4508  # the private WebSocket code of a client that was cut off so
+from resolvers.failures import TOO_SLOW
+
+TIMEOUT_SECONDS = 10.0  # to send one message
+CLOSE_CODE = TOO_SLOW.close_code
 
 
-class Patience:
-    """Bounds the time that a part of a long answer takes on its way; what is answered in one piece is not waited for."""
+class SendTimeoutMiddleware:
+    """Limits how long each part of a streamed response, and each WebSocket message, takes to send.
+
+    A response in one piece has no limit: the web server buffers it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        over = False
+        timed_out = False
 
-        async def patient(message: Message) -> None:
-            nonlocal over
-            if over:
-                raise WebSocketDisconnect(TOO_SLOW)
+        async def send_in_time(message: Message) -> None:
+            nonlocal timed_out
+            if timed_out:
+                raise WebSocketDisconnect(CLOSE_CODE)
             try:
-                async with asyncio.timeout(SECONDS):
+                async with asyncio.timeout(TIMEOUT_SECONDS):
                     await send(message)
             except TimeoutError:
-                over = True
+                timed_out = True
                 if scope["type"] != "websocket":
                     raise ClientDisconnect from None
-                reason = "What was sent was not read in time; subscribe again after the last cursor that you saw."
-                with suppress(Exception):  # it may be closed already, or take nothing at all
-                    async with asyncio.timeout(SECONDS):
-                        await send({"type": "websocket.close", "code": TOO_SLOW, "reason": reason})
-                raise WebSocketDisconnect(TOO_SLOW) from None
+                reason = "Messages were not read in time. Subscribe again after the last cursor that you received."
+                with suppress(Exception):  # the connection may be closed already, or accept nothing
+                    async with asyncio.timeout(TIMEOUT_SECONDS):
+                        await send({"type": "websocket.close", "code": CLOSE_CODE, "reason": reason})
+                raise WebSocketDisconnect(CLOSE_CODE) from None
 
-        async def sent(message: Message) -> None:
-            await (patient if message.get("more_body") or scope["type"] == "websocket" else send)(message)
+        async def limited_send(message: Message) -> None:
+            is_limited = message.get("more_body") or scope["type"] == "websocket"
+            await (send_in_time if is_limited else send)(message)
 
-        await self._app(scope, receive, sent)
+        await self._app(scope, receive, limited_send)

@@ -1,4 +1,4 @@
-"""Around the app: when the server is told to end, those who would watch for ever are let go of, so that it can."""
+"""ASGI middleware that ends long-lived responses when the server shuts down."""
 
 import asyncio
 import signal
@@ -8,44 +8,48 @@ from types import FrameType
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-AFTER = 0.5  # seconds
+DELAY = 0.5  # seconds
 
 
-class Ending:
-    """The web server tells an app of its end only when all requests are answered. So this listens to what ends the server."""
+class GracefulShutdown:
+    """Calls `on_shutdown` soon after a signal that stops the server.
 
-    def __init__(self, app: ASGIApp, let_go: Callable[[], Awaitable[None]]) -> None:
+    The web server itself ends the lifespan of an app only after all requests are complete, so subscriptions would keep it
+    running.
+    """
+
+    def __init__(self, app: ASGIApp, on_shutdown: Callable[[], Awaitable[None]]) -> None:
         self._app = app
-        self._let_go = let_go
-        self._letting_go: asyncio.Task[None] | None = None
+        self._on_shutdown = on_shutdown
+        self._shutdown: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return
         await receive()
-        self.listen()
+        self.install_signal_handlers()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def listen(self) -> None:
-        """To be called when the web server has set its own handlers, which go on doing what they do."""
+    def install_signal_handlers(self) -> None:
+        """Add to the signal handlers of the web server, which must be installed before."""
         loop = asyncio.get_running_loop()
-        for ending in SIGNALS:
-            handler = signal.getsignal(ending)
+        for number in SIGNALS:
+            server_handler = signal.getsignal(number)
 
-            def both(number: int, frame: FrameType | None, handler: object = handler) -> None:
-                loop.call_soon_threadsafe(self._begin)
-                if callable(handler):
-                    handler(number, frame)
+            def handle(number: int, frame: FrameType | None, server_handler: object = server_handler) -> None:
+                loop.call_soon_threadsafe(self._start)
+                if callable(server_handler):
+                    server_handler(number, frame)
 
-            signal.signal(ending, both)
+            signal.signal(number, handle)
 
-    def _begin(self) -> None:
-        self._letting_go = self._letting_go or asyncio.create_task(self._end())
+    def _start(self) -> None:
+        self._shutdown = self._shutdown or asyncio.create_task(self._shut_down())
 
-    async def _end(self) -> None:
-        # First the web server tells WebSockets that it goes away, which their clients take for a reason to come back.
-        await asyncio.sleep(AFTER)
-        await self._let_go()
+    async def _shut_down(self) -> None:
+        # First the web server closes WebSockets as "going away", after which their clients reconnect.
+        await asyncio.sleep(DELAY)
+        await self._on_shutdown()

@@ -1,0 +1,1 @@
+"""RADIUS Accounting: decoding of packets, and the UDP listener."""

@@ -1,4 +1,4 @@
-"""What is in a datagram of RADIUS Accounting: read here, with the secret of its sender, and nowhere else."""
+"""Decodes RADIUS Accounting datagrams."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 from pyrad.dictionary import Dictionary
 from pyrad.packet import AccountingRequest, AcctPacket, PacketError
 
-from netsessions.settings import Client
-from resolvers.radius_accounting import Packet, instant
+from netsessions.settings import RadiusClient
+from resolvers.radius_accounting import Packet, event_time
 from resolvers.validation.addresses import parse_mac
 from storage.tables import SECOND
 
@@ -19,25 +19,25 @@ KINDS: dict[str, Literal["START", "INTERIM", "STOP"]] = {"Start": "START", "Inte
 
 
 class Restart(NamedTuple):
-    """A server that was switched on or off."""
+    """A NAS that was switched on or off."""
 
     nas: str
     at: int
-    why: Literal["Accounting-On", "Accounting-Off"]
+    status: Literal["Accounting-On", "Accounting-Off"]
 
 
-class DroppedError(Exception):
-    """A packet that is neither stored nor answered; says why in a word."""
+class PacketDroppedError(Exception):
+    """A packet that gets no response. The message is the reason, as a key of the counts."""
 
 
-def plain(sender: str) -> IPv4Address | IPv6Address:
-    """The address of a sender as its own network writes it."""
+def normalize_address(sender: str) -> IPv4Address | IPv6Address:
+    """Return an address without a zone. Return an IPv4-mapped IPv6 address as IPv4."""
     address = ip_address(sender.partition("%")[0])
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def station(text: str) -> str:
-    """The MAC address of a Calling-Station-Id, which may have a network's name after it. Raises ValueError."""
+def parse_station(text: str) -> str:
+    """Return the MAC address of a Calling-Station-Id, which may end with `:SSID`. Raise ValueError."""
     for length in (17, 14, 12):
         if text[length : length + 1] in ("", ":"):
             with suppress(ValueError):
@@ -45,35 +45,36 @@ def station(text: str) -> str:
     return parse_mac(text)
 
 
-def address(ip: str) -> str | None:
-    """An address as a server frames it, if it is one that a device can have."""
+def parse_framed_ip(ip: str) -> str | None:
+    """Return a framed IP address, or None if it is not the address of a device."""
     parsed = ip_address(ip)
-    reserved = parsed.version == 4 and int(parsed) >= 0xFFFF_FFFE  # the user's, or the server's choice
+    # RFC 2865, 5.8: with these two, the user or the NAS chooses the address.
+    reserved = parsed.version == 4 and int(parsed) >= 0xFFFF_FFFE
     return None if parsed.is_unspecified or reserved else str(parsed)
 
 
-def opened(data: bytes, sender: IPv4Address | IPv6Address, clients: Sequence[Client]) -> Any:
-    """The packet in a datagram, from one who knows the secret. Raises DroppedError."""
+def decode_packet(data: bytes, sender: IPv4Address | IPv6Address, clients: Sequence[RadiusClient]) -> Any:
+    """Decode a datagram with the secret of its sender. Raise PacketDroppedError."""
     secret = next((client.secret for client in clients if sender in client.network), None)
     if secret is None:
-        raise DroppedError("unknown_client")
+        raise PacketDroppedError("unknown_client")
     try:
         packet = AcctPacket(packet=data, secret=secret, dict=DICTIONARY)
     except PacketError:
-        raise DroppedError("malformed") from None
+        raise PacketDroppedError("malformed") from None
     if packet.code != AccountingRequest:
-        raise DroppedError("malformed")
+        raise PacketDroppedError("malformed")
     if not packet.VerifyAcctRequest():
-        raise DroppedError("wrong_secret")
+        raise PacketDroppedError("wrong_secret")
     return packet
 
 
-def read(packet: Any, sender: str, arrived: int) -> Packet | Restart | None:
-    """What a packet tells; None where it is of no device that could be recorded. Raises DroppedError."""
+def parse_packet(packet: Any, sender: str, arrived: int) -> Packet | Restart | None:
+    """Return what a packet reports, or None if it names no device. Raise PacketDroppedError."""
     try:
         return _read(packet, sender, arrived)
     except ValueError:
-        raise DroppedError("malformed") from None
+        raise PacketDroppedError("malformed") from None
 
 
 def _read(packet: Any, sender: str, arrived: int) -> Packet | Restart | None:
@@ -86,20 +87,20 @@ def _read(packet: Any, sender: str, arrived: int) -> Packet | Restart | None:
         # A NUL cannot be stored.
         return octets.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
-    def span(name: str) -> int | None:
+    def duration(name: str) -> int | None:
         seconds = first(name)
         return None if seconds is None else int(seconds) * SECOND
 
     nas = text("NAS-Identifier") or first("NAS-IP-Address") or first("NAS-IPv6-Address") or sender
-    at = instant(arrived, span("Event-Timestamp"), span("Acct-Delay-Time"))
+    at = event_time(arrived, duration("Event-Timestamp"), duration("Acct-Delay-Time"))
     kind = first("Acct-Status-Type")
     if kind in ("Accounting-On", "Accounting-Off"):
         return Restart(nas, at, kind)
     name = text("Acct-Session-Id")
     if kind is None or not name:
-        raise ValueError("without what every such packet must have")
+        raise ValueError("a required attribute is missing")
     try:
-        mac = station(text("Calling-Station-Id"))
+        mac = parse_station(text("Calling-Station-Id"))
     except ValueError:
         return None
     if kind not in KINDS:
@@ -117,7 +118,7 @@ def _read(packet: Any, sender: str, arrived: int) -> Packet | Restart | None:
         name,
         mac,
         at,
-        next(filter(None, (address(ip) for ip in framed if ip)), None),
-        span("Acct-Session-Time"),
+        next(filter(None, (parse_framed_ip(ip) for ip in framed if ip)), None),
+        duration("Acct-Session-Time"),
         None if cause is None else str(cause),
     )

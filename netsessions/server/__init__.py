@@ -1,0 +1,1 @@
+"""Runs the app: the uvicorn configuration and worker processes."""

@@ -1,4 +1,4 @@
-"""How the web server treats connections: what it accepts on them, and whom it tells that one is lost."""
+"""The uvicorn configuration, and its HTTP protocol with a fix for lost connections."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,37 +8,42 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from netsessions.settings import Settings
 
-GRACE_SECONDS = 30  # for requests under way when the server is told to stop
+GRACE_SECONDS = 30  # for requests in progress at shutdown
 
 
-class _Connection(HttpToolsProtocol):
-    """Tells each of the requests that came together that their connection is lost.
+class _PipeliningProtocol(HttpToolsProtocol):
+    """Reports a lost connection to every pipelined request.
 
-    The web server tells only the last of them; the one that is being answered would wait for it for ever.
+    uvicorn reports it to the last request only. The request in progress would wait for the disconnect forever.
     """
 
-    _earlier: Sequence[RequestResponseCycle] = ()
+    _earlier_requests: Sequence[RequestResponseCycle] = ()
 
     def on_headers_complete(self) -> None:
-        before = self.cycle
+        previous = self.cycle
         super().on_headers_complete()
         if self.pipeline:
-            self._earlier = [each for each in (*self._earlier, before) if not each.response_complete]
+            self._earlier_requests = [
+                request for request in (*self._earlier_requests, previous) if not request.response_complete
+            ]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for each in self._earlier:
-            if not each.response_complete:
-                each.disconnected = True
-                each.message_event.set()
+        for request in self._earlier_requests:
+            if not request.response_complete:
+                request.disconnected = True
+                request.message_event.set()
         super().connection_lost(exc)
 
 
-def configured(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
-    """How an app is served. Of WebSockets a message holds no more than a body may, and none is compressed: to do so for
-    each subscriber is what would take longest."""
+def uvicorn_config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
+    """Return the configuration for an app; `options` are further arguments of `uvicorn.Config`.
+
+    WebSocket messages have the size limit of request bodies. They are not compressed: compressing each message for each
+    subscriber would take most of the processor time.
+    """
     return uvicorn.Config(
         app,
-        http=_Connection,
+        http=_PipeliningProtocol,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -46,5 +51,5 @@ def configured(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
         ws_max_size=settings.max_body,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        **more,
+        **options,
     )

@@ -1,1 +1,1 @@
-"""Taking over what other programs recorded: their files read, checked row by row, and stored whole or not at all."""
+"""Import of files from other programs: read, validated record by record, and stored all or nothing."""

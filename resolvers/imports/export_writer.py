@@ -1,85 +1,90 @@
-"""Storing exported sessions so that they can be exported again as they were: each as often, and in the same order."""
+"""Write exported sessions so that the next export repeats them: the same duplicates, in the same order."""
 
-from resolvers.imports.records import UTC_ZONE, parameters
-from resolvers.imports.reports import Report
-from resolvers.imports.session_writer import Given, Storing
-from resolvers.sessions import new_ids
+from resolvers.imports.conversion import UTC_ZONE, session_parameters
+from resolvers.imports.reports import ImportReport
+from resolvers.imports.session_writer import SessionParameters, SessionWriter
+from resolvers.sessions import new_session_ids
 from resolvers.validation.clock import Clock
-from storage.queries import imports as stays
-from storage.queries.imports import HeldRow
+from storage.queries import imports as import_queries
+from storage.queries.imports import ExistingSession
 from storage.sources.records import SourceSession
 from storage.store import Transaction
 
-Stay = tuple[str, str]  # a MAC at an address, within sessions that begin at one instant
 
+class ExportWriter(SessionWriter):
+    """Writes exported sessions. An export is sorted by start, so sessions with the same start are adjacent."""
 
-class StoringExports(Storing):
-    """Sessions of an exported file, of which those that begin at the same instant stand one after the other."""
-
-    def __init__(self, transaction: Transaction, clock: Clock, report: Report, count: int) -> None:
+    def __init__(self, transaction: Transaction, clock: Clock, report: ImportReport, count: int) -> None:
         super().__init__(transaction, clock, report)
-        # An export is newest first: of two that begin together, the first has the greater id.
-        self._ids = iter(reversed(new_ids(clock, count)))
-        self._together: list[Given] = []
+        # An export is newest first. Of two sessions with the same start, the first has the greater id.
+        self._ids = iter(reversed(new_session_ids(clock, count)))
+        self._same_start: list[SessionParameters] = []
 
-    async def take(self, record: SourceSession) -> None:
-        """Stores a session, after those that begin with it have been read."""
-        given = parameters(record, UTC_ZONE)
-        # A file that has grown since it was counted has more than there are ids for.
-        given["id"] = next(self._ids, None) or new_ids(self._clock, 1)[0]
-        if self._together and self._together[0]["starts_at"] != given["starts_at"]:
-            await self._settle()
-        self._together.append(given)
+    async def write(self, record: SourceSession) -> None:
+        """Buffer a session. Write the buffer when a session with another start arrives."""
+        parameters = session_parameters(record, UTC_ZONE)
+        # The file may have grown since its lines were counted.
+        parameters["id"] = next(self._ids, None) or new_session_ids(self._clock, 1)[0]
+        if self._same_start and self._same_start[0]["starts_at"] != parameters["starts_at"]:
+            await self._flush_same_start()
+        self._same_start.append(parameters)
 
-    async def end(self) -> None:
-        """Stores the last ones."""
-        await self._settle()
-        await self._write()
+    async def finish(self) -> None:
+        """Write the buffered sessions."""
+        await self._flush_same_start()
+        await self._flush()
 
-    async def _settle(self) -> None:
-        """Stores the sessions that begin together, but for those that the store holds."""
-        together, self._together = self._together, []
-        alike_by_stay: dict[Stay, list[Given]] = {}
-        for given in together:
-            alike_by_stay.setdefault((given["mac"], given["ip"]), []).append(given)
-        for (mac, ip), alike in alike_by_stay.items():
-            if self._seen.add(mac, alike[0]["starts_at"], ip):
-                await self._match(alike)
+    async def _flush_same_start(self) -> None:
+        """Write the buffered sessions, all with the same start, except those that exist."""
+        sessions, self._same_start = self._same_start, []
+        groups: dict[tuple[str, str], list[SessionParameters]] = {}  # by MAC and IP address
+        for parameters in sessions:
+            groups.setdefault((parameters["mac"], parameters["ip"]), []).append(parameters)
+        for (mac, ip), group in groups.items():
+            if self._filter.add(mac, group[0]["starts_at"], ip):
+                await self._write_unmatched(group)
             else:
-                for given in alike:
-                    await self._gather(given)
+                for parameters in group:
+                    await self._add_new(parameters)
 
-    async def _match(self, alike: list[Given]) -> None:
-        """Stores those of a device at an address that begin together; each one that is held stands for one of them."""
-        await self._write()  # what is held must be there to be found
-        held = [HeldRow._make(row) for row in await self._transaction.fetch(stays.begun_at(), alike[0])]
-        others = []
-        for given in alike:
-            same = next((row for row in held if row[1:] == _told(given)), None)
+    async def _write_unmatched(self, group: list[SessionParameters]) -> None:
+        """Write sessions with the same device, address and start. Each existing session matches one of them."""
+        await self._flush()  # so that the query finds the buffered sessions
+        existing = [
+            ExistingSession._make(row)
+            for row in await self._transaction.fetch(import_queries.sessions_started_at(), group[0])
+        ]
+        unmatched = []
+        for parameters in group:
+            same = next((row for row in existing if row[1:] == _comparable(parameters)), None)
             if same is None:
-                others.append(given)
+                unmatched.append(parameters)
             else:
-                held.remove(same)
+                existing.remove(same)
                 self._report.already_there += 1
-        for given in others:
-            await self._later_look(given, held)
+        for parameters in unmatched:
+            await self._update_or_add(parameters, existing)
 
-    async def _later_look(self, given: Given, held: list[HeldRow]) -> None:
-        """One that is held as open has ended by now; one that ended is not opened again by an older file."""
-        ended = given["disconnection_event"] is not None
-        other = next(
-            (row for row in held if row.connected_at is not None and (row.disconnection_event is not None) != ended),
+    async def _update_or_add(self, parameters: SessionParameters, existing: list[ExistingSession]) -> None:
+        """Write a session that equals no existing one: end an open one, ignore an older state, or add a new session."""
+        ended = parameters["disconnection_event"] is not None
+        counterpart = next(
+            (
+                row
+                for row in existing
+                if row.connected_at is not None and (row.disconnection_event is not None) != ended
+            ),
             None,
         )
-        if given["connected_at"] is None or other is None:
-            await self._gather(given)
+        if parameters["connected_at"] is None or counterpart is None:
+            await self._add_new(parameters)
             return
-        held.remove(other)
+        existing.remove(counterpart)
         if ended:
-            await self._complete(given, other)
+            await self._end_existing(parameters, counterpart)
         else:
             self._report.already_there += 1
 
 
-def _told(given: Given) -> tuple[object, ...]:
-    return tuple(given[name] for name in HeldRow._fields[1:])
+def _comparable(parameters: SessionParameters) -> tuple[object, ...]:
+    return tuple(parameters[name] for name in ExistingSession._fields[1:])

@@ -1,4 +1,4 @@
-"""Bringing in what others recorded, or what was exported: a file, read once, becomes sessions in one transaction."""
+"""Import a file in one transaction."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,19 +8,19 @@ from threading import Event
 from zoneinfo import ZoneInfo
 
 from resolvers.context import Context
-from resolvers.imports.export_writer import StoringExports
-from resolvers.imports.lease_writer import StoringLeases
-from resolvers.imports.records import UTC_ZONE
-from resolvers.imports.reports import RefusedError, Report
-from resolvers.imports.session_writer import STEP, Storing, StoringRows
-from resolvers.validation.clock import Period
-from storage.sources.recognition import EXPORTED, LEASES, Format, Source, opened
-from storage.sources.records import Refused
+from resolvers.imports.conversion import UTC_ZONE
+from resolvers.imports.export_writer import ExportWriter
+from resolvers.imports.lease_writer import LeaseWriter
+from resolvers.imports.reports import ImportReport, RejectedRecordError
+from resolvers.imports.session_writer import BATCH_SIZE, NetAlertXWriter, SessionWriter
+from resolvers.validation.periods import Period
+from storage.sources.recognition import EXPORT_FORMATS, LEASE_FORMATS, Format, Source, open_source
+from storage.sources.records import RejectedRecord
 from storage.store import Transaction
 
 
-class _UndoneError(Exception):
-    """Raised inside the change, so that it leaves nothing behind."""
+class _RollbackError(Exception):
+    """Raised inside the transaction to roll it back, on a dry run or cancellation."""
 
 
 async def import_file(
@@ -28,71 +28,72 @@ async def import_file(
     path: Path,
     zone: ZoneInfo | None,
     *,
-    form: Format | None = None,
+    source_format: Format | None = None,
     lease_time: Period | None = None,
     dry_run: bool,
     progress: Callable[[int, int], None],
-) -> Report:
-    """Takes over all sessions and device names of a file, or nothing; raises `files.SourceError`.
+) -> ImportReport:
+    """Import all sessions and device names of a file, or nothing. Raise SourceError.
 
-    `zone` is that of the file's wall-clock times, the clock's unless told; it says nothing where the file has UTC.
-    `lease_time` is how long leases last of which the file tells no start. `progress` is told how many rows, or lines, of
-    how many were read, from another thread. A dry run does all and undoes it.
+    `zone` is the time zone of local times in the file, by default the clock's. It is ignored if the file's times are UTC.
+    `lease_time` is the duration of leases whose start the file does not state. `progress` is called from another thread
+    with the number of lines or rows read, and their total. A dry run rolls everything back.
     """
-    with opened(path, form) as source:
-        meant = (zone or context.clock.zone) if source.local_time else UTC_ZONE
-        stopped = Event()
-        report: Report
+    with open_source(path, source_format) as source:
+        file_zone = (zone or context.clock.zone) if source.has_local_times else UTC_ZONE
+        cancelled = Event()
+        report: ImportReport
 
-        async def change(transaction: Transaction) -> None:
+        async def import_records(transaction: Transaction) -> None:
             nonlocal report
-            report = Report(source.format, source.by_line, meant.key, source.local_time)  # begun anew, it counts anew
-            storing: Storing
-            if source.format in EXPORTED:
-                storing = StoringExports(transaction, context.clock, report, source.size)
-            elif source.format in LEASES:
-                storing = StoringLeases(transaction, context.clock, report, lease_time)
+            # Created here, so that a retry counts from zero.
+            report = ImportReport(source.format, source.has_line_numbers, file_zone.key, source.has_local_times)
+            writer: SessionWriter
+            if source.format in EXPORT_FORMATS:
+                writer = ExportWriter(transaction, context.clock, report, source.size)
+            elif source.format in LEASE_FORMATS:
+                writer = LeaseWriter(transaction, context.clock, report, lease_time)
             else:
-                storing = StoringRows(transaction, context.clock, report, meant)
-            await _take_over(source, storing, report, stopped, progress)
+                writer = NetAlertXWriter(transaction, context.clock, report, file_zone)
+            await _import_records(source, writer, report, cancelled, progress)
             if dry_run:
-                raise _UndoneError
+                raise _RollbackError
 
-        writing = asyncio.ensure_future(context.store.write(change, alone=True))
+        write_task = asyncio.ensure_future(context.store.write(import_records, exclusive=True))
         try:
-            await asyncio.shield(writing)
-        except _UndoneError:
+            await asyncio.shield(write_task)
+        except _RollbackError:
             pass
         except asyncio.CancelledError:
-            # The store carries through what is begun: tell the change to give up, before the source is closed under it.
-            stopped.set()
-            await asyncio.gather(writing, return_exceptions=True)
+            # The store finishes transactions that it began. Make this one stop before the source is closed.
+            cancelled.set()
+            await asyncio.gather(write_task, return_exceptions=True)
             raise
     if not dry_run:
         context.on_written(report.imported + report.completed)
     return report
 
 
-async def _take_over(
-    source: Source, storing: Storing, report: Report, stopped: Event, progress: Callable[[int, int], None]
+async def _import_records(
+    source: Source, writer: SessionWriter, report: ImportReport, cancelled: Event, progress: Callable[[int, int], None]
 ) -> None:
-    await storing.look()
+    await writer.load_existing()
     for record in source.records():
         report.read += 1
-        if isinstance(record, Refused):
-            report.refuse(*record)
+        if isinstance(record, RejectedRecord):
+            report.reject(*record)
         else:
             try:
-                await storing.take(record)
-            except RefusedError as refused:
-                report.refuse(record.line, refused.reason, refused.value)
-        if report.read % STEP == 0:
-            progress(record.line if source.by_line else report.read, source.size)
-            if stopped.is_set():
-                raise _UndoneError
-    await storing.end()
-    for device in chain(source.devices(), storing.devices()):
-        await storing.device(device)
+                await writer.write(record)
+            except RejectedRecordError as error:
+                report.reject(record.line, error.reason, error.value)
+        if report.read % BATCH_SIZE == 0:
+            progress(record.line if source.has_line_numbers else report.read, source.size)
+            if cancelled.is_set():
+                raise _RollbackError
+    await writer.finish()
+    for device in chain(source.devices(), writer.named_devices()):
+        await writer.write_device(device)
     progress(source.size, source.size)
-    if stopped.is_set():
-        raise _UndoneError
+    if cancelled.is_set():
+        raise _RollbackError

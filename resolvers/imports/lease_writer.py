@@ -1,68 +1,69 @@
-"""Storing the leases of a DHCP server: a span that goes on with a stay which the store holds completes it, or is it."""
+"""Write the leases of a DHCP server. A lease span that overlaps an existing session updates or equals it."""
 
 from collections.abc import Iterable
 
-from resolvers.imports.leases import Device, Leases, Span
-from resolvers.imports.reports import Report
-from resolvers.imports.session_writer import Storing
-from resolvers.validation.clock import Clock, Period
-from storage.queries import imports as stays
-from storage.queries.imports import HeldRow
+from resolvers.imports.leases import LeaseKey, LeaseMerger, LeaseSpan
+from resolvers.imports.reports import ImportReport
+from resolvers.imports.session_writer import SessionWriter
+from resolvers.validation.clock import Clock
+from resolvers.validation.periods import Period
+from storage.queries import imports as import_queries
+from storage.queries.imports import ExistingSession
 from storage.sources.records import Lease, SourceDevice
 from storage.store import Transaction
 
-EVER = 2**61  # later than any instant, in microseconds
+NO_END = 2**61  # microseconds; later than any instant
 
 
-class StoringLeases(Storing):
-    """Leases, joined over the whole file before they are compared with what the store holds."""
+class LeaseWriter(SessionWriter):
+    """Writes leases, merged over the whole file before they are compared with existing sessions."""
 
-    def __init__(self, transaction: Transaction, clock: Clock, report: Report, lease_time: Period | None) -> None:
+    def __init__(self, transaction: Transaction, clock: Clock, report: ImportReport, lease_time: Period | None) -> None:
         super().__init__(transaction, clock, report)
-        self._leases = Leases(clock, lease_time)
+        self._merger = LeaseMerger(clock, lease_time)
         self._names: dict[str, SourceDevice] = {}
 
-    async def look(self) -> None:
-        """Nothing: each span is looked up."""
+    async def load_existing(self) -> None:
+        """Do nothing: every span is looked up."""
 
-    async def take(self, record: Lease) -> None:
-        """Joins a lease to the one that it renews, or stores what it shows to be over."""
-        device, over, renewal = self._leases.add(record)
-        self._report.renewals += renewal
+    async def write(self, record: Lease) -> None:
+        """Merge a lease into the one that it renews, or write the span that it replaces."""
+        key, final, is_renewal = self._merger.add(record)
+        self._report.renewals += is_renewal
         if record.name is not None:
-            self._names[device[0]] = SourceDevice(record.line, device[0], record.name, None)
-        if over is not None:
-            await self._store(device, over)
+            self._names[key[0]] = SourceDevice(record.line, key[0], record.name, None)
+        if final is not None:
+            await self._write_span(key, final)
 
-    async def end(self) -> None:
-        """Stores the latest span of each device at an address."""
-        for device, span in self._leases.rest():
-            await self._store(device, span)
-        await self._write()
+    async def finish(self) -> None:
+        """Write the remaining spans."""
+        for key, span in self._merger.remaining():
+            await self._write_span(key, span)
+        await self._flush()
 
-    def devices(self) -> Iterable[SourceDevice]:
-        """The host names that clients told, the last of each."""
+    def named_devices(self) -> Iterable[SourceDevice]:
+        """Return the last host name that each client sent."""
         return self._names.values()
 
-    async def _store(self, device: Device, span: Span) -> None:
-        given = span.session(device)
-        within = {"since": span.first, "until": EVER if span.last is None else span.last}
-        found = await self._transaction.fetch(stays.reaching_into(), given | within)
-        held = [HeldRow._make(row) for row in found]
-        going_on = next((row for row in held if row.disconnection_event is None), None)
-        if any(_ended(row, span) for row in held) or (going_on is not None and span.last is None):
+    async def _write_span(self, key: LeaseKey, span: LeaseSpan) -> None:
+        parameters = span.parameters(key)
+        limits = {"since": span.first, "until": NO_END if span.last is None else span.last}
+        rows = await self._transaction.fetch(import_queries.sessions_reaching_into(), parameters | limits)
+        existing = [ExistingSession._make(row) for row in rows]
+        open_session = next((row for row in existing if row.disconnection_event is None), None)
+        if any(_is_ended_session(row, span) for row in existing) or (open_session is not None and span.last is None):
             self._report.already_there += 1
-        elif going_on is not None:
-            await self._complete(given, going_on)
+        elif open_session is not None:
+            await self._end_existing(parameters, open_session)
         else:
-            await self._gather(given)
+            await self._add_new(parameters)
 
 
-def _ended(row: HeldRow, span: Span) -> bool:
-    """Whether a stay that ended is the one of this span. Its end stays: an older file may show a lease longer than it was."""
+def _is_ended_session(row: ExistingSession, span: LeaseSpan) -> bool:
+    """Return whether an ended session is the one of this span. It keeps its end: an older file may show a later expiry."""
     if row.disconnection_event is None:
         return False
     if row.disconnected_at is not None and row.disconnected_at == span.until:
-        return True  # of their starts, one may have been computed
-    seen = [at for at in (row.connected_at, row.disconnected_at) if at is not None]
-    return seen[0] == span.first or seen[0] < span.first < seen[-1]
+        return True  # the starts may differ: one may be computed from the lease time
+    instants = [instant for instant in (row.connected_at, row.disconnected_at) if instant is not None]
+    return instants[0] == span.first or instants[0] < span.first < instants[-1]

@@ -1,14 +1,14 @@
-"""What an import tells of itself: what became of every record that was read, and why some were refused."""
+"""The report of an import: the outcome of every record, and the reasons for rejections."""
 
 from dataclasses import dataclass, field
 
-from resolvers.errors import SHOWN
+from resolvers.errors import MAX_ECHO_LENGTH
 
-EXAMPLES = 3  # refused records that are shown for each reason
+MAX_EXAMPLES = 3  # rejected records shown for each reason
 
 
-class RefusedError(Exception):
-    """A record that cannot become a session: the kind of reason, and the value that is at fault."""
+class RejectedRecordError(Exception):
+    """A record that cannot become a session, with the reason and the invalid value."""
 
     def __init__(self, reason: str, value: object) -> None:
         super().__init__(reason)
@@ -17,49 +17,49 @@ class RefusedError(Exception):
 
 
 @dataclass
-class Refusals:
-    """How many records were refused for one reason; the first few as row id, or line, and value."""
+class Rejections:
+    """The number of records rejected for one reason, and the first few as (line or row id, value)."""
 
     count: int = 0
     examples: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, line: int, value: object) -> None:
-        """Counts one more."""
+        """Count a rejected record."""
         self.count += 1
-        if len(self.examples) < EXAMPLES:
-            shown = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-            self.examples.append((line, repr(shown)[:SHOWN]))
+        if len(self.examples) < MAX_EXAMPLES:
+            text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+            self.examples.append((line, repr(text)[:MAX_ECHO_LENGTH]))
 
 
 @dataclass
-class Report:
-    """What became of every record that was read; of the imported ones, how many have which end open."""
+class ImportReport:
+    """The counts of an import. Every record read is imported, completed, already there, a renewal or rejected."""
 
     format: str
-    by_line: bool  # whether records are told by their lines, rather than by row ids
+    has_line_numbers: bool  # whether records are identified by line numbers, not row ids
     zone: str
-    local_time: bool  # whether the file's times are wall-clock time, rather than UTC
+    has_local_times: bool  # whether times without an offset are local, not UTC
     read: int = 0
     imported: int = 0
-    completed: int = 0
+    completed: int = 0  # open sessions that the file ended
     already_there: int = 0
-    renewals: int = 0  # leases that went on, and are one session with the one before
+    renewals: int = 0  # leases merged into the session of an earlier lease
     connected: int = 0
     missing_connection: int = 0
     missing_disconnection: int = 0
     devices_named: int = 0
-    refused: dict[str, Refusals] = field(default_factory=dict)
-    devices_refused: dict[str, Refusals] = field(default_factory=dict)
+    rejected: dict[str, Rejections] = field(default_factory=dict)
+    rejected_devices: dict[str, Rejections] = field(default_factory=dict)
 
     @property
-    def refused_count(self) -> int:
-        """How many sessions were refused, for whatever reason."""
-        return sum(refusals.count for refusals in self.refused.values())
+    def rejected_count(self) -> int:
+        """The number of rejected sessions, over all reasons."""
+        return sum(rejections.count for rejections in self.rejected.values())
 
-    def refuse(self, line: int, reason: str, value: object) -> None:
-        """Counts a session that was refused."""
-        self.refused.setdefault(reason, Refusals()).add(line, value)
+    def reject(self, line: int, reason: str, value: object) -> None:
+        """Count a rejected session."""
+        self.rejected.setdefault(reason, Rejections()).add(line, value)
 
-    def refuse_device(self, line: int, reason: str, value: object) -> None:
-        """Counts a device that was refused."""
-        self.devices_refused.setdefault(reason, Refusals()).add(line, value)
+    def reject_device(self, line: int, reason: str, value: object) -> None:
+        """Count a rejected device."""
+        self.rejected_devices.setdefault(reason, Rejections()).add(line, value)

@@ -1,0 +1,1 @@
+"""Copying, pruning and purging of a database, and demo data."""

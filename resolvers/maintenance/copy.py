@@ -1,32 +1,31 @@
-"""Moving house: the whole content of one database into another, compared device by device before and after."""
+"""Copy the whole content of one database into another, and compare both per device before and after."""
 
 from collections.abc import AsyncIterator, Callable
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from storage.errors import OutcomeUnknownError
-from storage.queries import copy as beside
-from storage.queries import devices, sessions
-from storage.queries.journal import NOTED
-from storage.queries.writes import WRITTEN
+from storage.queries import copy as copy_queries
+from storage.queries import devices as device_queries
 from storage.store import Store, Transaction
+from storage.tables import INSERT_COLUMNS, JOURNAL_COLUMNS
 
 BATCH = 5000  # sessions in one transaction
 
 
-class NotTheSameError(Exception):
-    """The two databases differ in a way that copying does not mend; one sentence for a person."""
+class DatabasesDifferError(Exception):
+    """The databases differ in a way that copying cannot resolve. The message is one sentence for the operator."""
 
 
-class _Held(NamedTuple):
-    """What a database holds of a device, or in all: how many sessions, and the sum of their digests."""
+class _Contents(NamedTuple):
+    """The number of sessions of a device, and the sum of their digests modulo 2**64."""
 
     sessions: int = 0
     digest: int = 0
 
 
-class Copied(NamedTuple):
-    """What was copied, and what both databases hold now."""
+class CopyReport(NamedTuple):
+    """The number of copied sessions, and what both databases contain: sessions, devices, and a hexadecimal checksum."""
 
     copied: int
     sessions: int
@@ -34,103 +33,120 @@ class Copied(NamedTuple):
     checksum: str
 
 
-Progress = Callable[[str, int], None]
+Progress = Callable[[str, int], None]  # receives the name of the step and the number of sessions since the last call
 
 
 def _digest(row: Any) -> int:
     return int.from_bytes(blake2b(repr(tuple(row)).encode(), digest_size=8).digest())
 
 
-async def _held(store: Store, told: Progress, step: str) -> dict[str, _Held]:
-    """What a database holds, by device."""
-    held: dict[str, _Held] = {}
-    async for rows in store.stream(sessions.written(), {}):
+async def _read_contents(store: Store, progress: Progress, step: str) -> dict[str, _Contents]:
+    """Return the contents of a database by device."""
+    contents: dict[str, _Contents] = {}
+    async for rows in store.stream(copy_queries.stored_sessions(), {}):
         for row in rows:
-            before, digest = held.get(row[0], _Held())
-            held[row[0]] = _Held(before + 1, (digest + _digest(row)) % 2**64)
-        told(step, len(rows))
-    return held
+            count, digest = contents.get(row[0], _Contents())
+            contents[row[0]] = _Contents(count + 1, (digest + _digest(row)) % 2**64)
+        progress(step, len(rows))
+    return contents
 
 
-async def _names(store: Store) -> dict[str, tuple[Any, ...]]:
-    return {row[0]: tuple(row) async for rows in store.stream(devices.every(), {}) for row in rows}
+async def _read_devices(store: Store) -> dict[str, tuple[Any, ...]]:
+    return {row[0]: tuple(row) async for rows in store.stream(device_queries.all_devices(), {}) for row in rows}
 
 
-async def copy(source: Store, target: Store, told: Progress) -> Copied:
-    """Copies what the target has not, and compares count and checksum of both; raises NotTheSameError.
+async def copy_database(source: Store, target: Store, progress: Progress) -> CopyReport:
+    """Copy everything that the target lacks, then compare count and checksum of both. Raise DatabasesDifferError.
 
-    Begun again after an interruption it goes on: devices that are there whole are left out. `told` is told of each step,
-    and how many more sessions it has passed.
+    A copy that was interrupted can be repeated: it skips devices that are complete in the target.
     """
-    had, there = await _held(source, told, "Reading"), await _held(target, told, "Comparing")
-    foreign = next((mac for mac, held in there.items() if held.sessions > had.get(mac, _Held()).sessions), None)
-    if foreign is not None:
-        raise NotTheSameError(
-            f"The target holds sessions of {foreign} that the source has not; nothing was copied. Name an empty database."
+    expected, existing = (
+        await _read_contents(source, progress, "Reading"),
+        await _read_contents(target, progress, "Comparing"),
+    )
+    extra = next(
+        (mac for mac, contents in existing.items() if contents.sessions > expected.get(mac, _Contents()).sessions),
+        None,
+    )
+    if extra is not None:
+        raise DatabasesDifferError(
+            f"The target contains sessions of {extra} that the source does not contain; nothing was copied. "
+            "Copy into an empty database."
         )
-    named = await _names(source)
+    devices = await _read_devices(source)
 
-    async def name(transaction: Transaction) -> None:
-        await transaction.name([{"mac": mac, "name": name, "owner": owner} for mac, name, owner in named.values()])
+    async def insert_devices(transaction: Transaction) -> None:
+        rows = [{"mac": mac, "name": name, "owner": owner} for mac, name, owner in devices.values()]
+        await transaction.insert_devices(rows)
 
-    if named:
-        await target.write(name)
+    if devices:
+        await target.write(insert_devices)
     copied = 0
-    for begun in (False, True):
-        differing = [mac for mac, held in had.items() if there.get(mac) != held]
-        macs = sorted(mac for mac in differing if (mac in there) == begun)
-        async for batch in _batches(source, macs):
-            await _store(target, batch, known=begun)
+    for is_partial in (False, True):
+        differing = [mac for mac, contents in expected.items() if existing.get(mac) != contents]
+        macs = sorted(mac for mac in differing if (mac in existing) == is_partial)
+        async for batch in _read_batches(source, macs):
+            await _write_batch(target, batch, skip_existing=is_partial)
             copied += len(batch)
-            told("Copying", len(batch))
-    await _beside(source, target)
-    there, names = await _held(target, told, "Verifying"), await _names(target)
-    mac = next((mac for mac in had.keys() | there.keys() if had.get(mac) != there.get(mac)), None)
-    mac = mac or next((mac for mac in named if names.get(mac) != named[mac]), None)
+            progress("Copying", len(batch))
+    await _copy_other_tables(source, target)
+    return await _verify(target, expected, devices, copied, progress)
+
+
+async def _verify(
+    target: Store, expected: dict[str, _Contents], devices: dict[str, tuple[Any, ...]], copied: int, progress: Progress
+) -> CopyReport:
+    """Compare the target with the contents and devices of the source. Raise DatabasesDifferError."""
+    actual, actual_devices = await _read_contents(target, progress, "Verifying"), await _read_devices(target)
+    mac = next((mac for mac in expected.keys() | actual.keys() if expected.get(mac) != actual.get(mac)), None)
+    mac = mac or next((mac for mac in devices if actual_devices.get(mac) != devices[mac]), None)
     if mac is not None:
-        raise NotTheSameError(
-            f"Source and target differ in {mac}. Where somebody writes to one of them, stop that and copy again; "
+        raise DatabasesDifferError(
+            f"Source and target differ in {mac}. If a server writes to one of them, stop it and copy again; "
             "otherwise copy into an empty database."
         )
-    checksum = sum(held.digest for held in there.values()) % 2**64
-    return Copied(copied, sum(held.sessions for held in there.values()), len(names), f"{checksum:016x}")
+    checksum = sum(contents.digest for contents in actual.values()) % 2**64
+    sessions = sum(contents.sessions for contents in actual.values())
+    return CopyReport(copied, sessions, len(actual_devices), f"{checksum:016x}")
 
 
-async def _beside(source: Store, target: Store) -> None:
-    """What was changed of sessions, tokens, and names that network access servers gave sessions."""
+async def _copy_other_tables(source: Store, target: Store) -> None:
+    """Copy tokens, accounting ids, saved responses and histories. Raise DatabasesDifferError."""
     histories = [
-        dict(zip(NOTED, row, strict=True)) async for rows in source.stream(beside.histories(), {}) for row in rows
+        dict(zip(JOURNAL_COLUMNS, row, strict=True))
+        async for rows in source.stream(copy_queries.history_entries(), {})
+        for row in rows
     ]
-    ((there,),) = await target.fetch(beside.count_histories(), {}, current=True)
-    if there not in (0, len(histories)):
-        raise NotTheSameError(
-            "The target holds changes of sessions that the source has not. Copy into an empty database."
+    ((existing,),) = await target.fetch(copy_queries.count_history_entries(), {}, primary=True)
+    if existing not in (0, len(histories)):
+        raise DatabasesDifferError(
+            "The target contains changes of sessions that the source does not contain. Copy into an empty database."
         )
-
-    async def put(transaction: Transaction) -> None:
-        for table in beside.KEYED:
-            for row in keyed[table.name]:
-                await transaction.execute(beside.put(table), row)
-        if not there:
-            await transaction.note(histories)
-
-    keyed = {
-        table.name: [
+    rows_by_table = {
+        table: [
             dict(zip(table.c.keys(), row, strict=True))
-            async for rows in source.stream(beside.every(table), {})
+            async for rows in source.stream(copy_queries.all_rows(table), {})
             for row in rows
         ]
-        for table in beside.KEYED
+        for table in copy_queries.TABLES_WITH_KEYS
     }
-    await target.write(put)
+
+    async def insert_rows(transaction: Transaction) -> None:
+        for table, rows in rows_by_table.items():
+            for row in rows:
+                await transaction.execute(copy_queries.insert_if_absent(table), row)
+        if not existing:
+            await transaction.write_journal(histories)
+
+    await target.write(insert_rows)
 
 
-async def _batches(source: Store, macs: list[str]) -> AsyncIterator[list[dict[str, Any]]]:
-    """The sessions of the devices, as many at a time as one transaction takes."""
+async def _read_batches(source: Store, macs: list[str]) -> AsyncIterator[list[dict[str, Any]]]:
+    """Yield the sessions of the devices in batches for one transaction each."""
     batch: list[dict[str, Any]] = []
     for mac in macs:
-        async for rows in source.stream(sessions.written_of_device(), {"mac": mac}):
-            batch += (dict(zip(WRITTEN, row, strict=True)) for row in rows)
+        async for rows in source.stream(copy_queries.stored_sessions_of_device(), {"mac": mac}):
+            batch += (dict(zip(INSERT_COLUMNS, row, strict=True)) for row in rows)
             if len(batch) >= BATCH:
                 yield batch
                 batch = []
@@ -138,12 +154,12 @@ async def _batches(source: Store, macs: list[str]) -> AsyncIterator[list[dict[st
         yield batch
 
 
-async def _store(target: Store, batch: list[dict[str, Any]], *, known: bool) -> None:
-    async def record(transaction: Transaction) -> None:
-        await transaction.record(batch, known=known)
+async def _write_batch(target: Store, batch: list[dict[str, Any]], *, skip_existing: bool) -> None:
+    async def insert_sessions(transaction: Transaction) -> None:
+        await transaction.insert_sessions(batch, skip_existing=skip_existing)
 
     try:
-        await target.write(record)
+        await target.write(insert_sessions)
     except OutcomeUnknownError:
-        known = True  # for whoever tries again
-        await target.write(record)
+        skip_existing = True  # the commit may have succeeded
+        await target.write(insert_sessions)

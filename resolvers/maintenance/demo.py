@@ -1,4 +1,4 @@
-"""An invented network to look at: devices with names, and three months of their comings and goings."""
+"""Demo data: named devices of an invented network, and three months of their sessions."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from random import Random
 from typing import Any
 
 from resolvers.context import Context
-from resolvers.sessions import new_ids
+from resolvers.sessions import new_session_ids
 from storage.queries.sessions import any_session
 from storage.store import Transaction
-from storage.tables import DAY, HOUR, MISSING
+from storage.tables import DAY, HOUR, MISSING_EVENT, SESSION_DEFAULTS
 
 DEVICES, DAYS = 50, 90
 SEED = 20_250_801
@@ -20,12 +20,12 @@ MINUTE = HOUR // 60
 
 
 class NotEmptyError(Exception):
-    """The store holds sessions; invented ones are not mixed with them."""
+    """The database already has sessions. Demo data is not mixed with them."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """What was invented."""
+class DemoResult:
+    """The numbers of created devices, sessions and events."""
 
     devices: int
     sessions: int
@@ -35,76 +35,76 @@ class Made:
     event_types: dict[str, int]
 
 
-def _stays(random: Random, mac: str, ip: str, *, portable: bool, now: int) -> list[dict[str, Any]]:
-    """One device's sessions, oldest first: portable ones stay for hours, the others for days."""
-    stays: list[dict[str, Any]] = []
+def _device_sessions(random: Random, mac: str, ip: str, *, portable: bool, now: int) -> list[dict[str, Any]]:
+    """Return a device's sessions, oldest first. Those of portable devices last hours, those of others days."""
+    sessions: list[dict[str, Any]] = []
     at = now - DAYS * DAY + random.randrange(24 * 60) * MINUTE
-    opening = "New Device"
+    start_event = "New Device"
     while at < now:
         minutes = random.randint(10, 10 * 60) if portable else random.randint(12 * 60, 12 * 24 * 60)
         end = at + minutes * MINUTE
         down = random.random() < 0.08
-        stay = {
+        session = {
+            **SESSION_DEFAULTS,
             "mac": mac,
             "ip": ip,
             "connected_at": at,
             "disconnected_at": end,
-            "connection_event": opening,
+            "connection_event": start_event,
             "disconnection_event": "Device Down" if down else "Disconnected",
             "info": "",
-            "live": 0,
-            "seen_at": None,
         }
         chance = random.random()
         if end >= now:
-            stay |= {"disconnected_at": None, "disconnection_event": None}
-        elif chance < 0.01 and opening == "Connected":
-            stay |= {"connected_at": None, "connection_event": MISSING}
+            session |= {"disconnected_at": None, "disconnection_event": None}
+        elif chance < 0.01 and start_event == "Connected":
+            session |= {"connected_at": None, "connection_event": MISSING_EVENT}
         elif chance < 0.02:
-            stay |= {"disconnected_at": None, "disconnection_event": MISSING}
+            session |= {"disconnected_at": None, "disconnection_event": MISSING_EVENT}
             down = False
-        elif chance < 0.04 and opening == "Connected":
-            stay |= {"connection_event": "VOIDED - Connected", "disconnection_event": "VOIDED - Disconnected"}
+        elif chance < 0.04 and start_event == "Connected":
+            session |= {"connection_event": "VOIDED - Connected", "disconnection_event": "VOIDED - Disconnected"}
             down = False
-        stays.append(stay)
-        opening = "Down Reconnected" if down else "Connected"
+        sessions.append(session)
+        start_event = "Down Reconnected" if down else "Connected"
         away = random.randint(15, 14 * 60) if portable else random.randint(2, 180)
         at = end + away * MINUTE
-    return stays
+    return sessions
 
 
 def _network(now: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Devices and sessions; the same for the same hour."""
-    random = Random(SEED)  # noqa: S311, invented data, nothing secret
-    devices, stays = [], []
+    """Return rows of devices and sessions. They depend only on `now`."""
+    random = Random(SEED)  # noqa: S311, demo data, not a secret
+    devices, sessions = [], []
     for n in range(DEVICES):
         kind, owner = KINDS[n % len(KINDS)], OWNERS[n // len(KINDS)]
         mac = f"02:00:5E:{random.randrange(256):02X}:{random.randrange(256):02X}:{n:02X}"
         ip = f"192.168.1.{10 + n}" if n % 10 else f"2001:db8::{10 + n:x}"
         devices.append({"mac": mac, "name": f"{owner}'s {kind}", "owner": owner})
-        stays += _stays(random, mac, ip, portable=kind in PORTABLE, now=now)
-    return devices, stays
+        sessions += _device_sessions(random, mac, ip, portable=kind in PORTABLE, now=now)
+    return devices, sessions
 
 
-async def make_demo(context: Context) -> Made:
-    """Fills an empty store up to now, by the hour; raises NotEmptyError where it holds sessions already."""
-    devices, stays = _network(context.clock.now() // HOUR * HOUR)
-    rows = [stay | {"id": i} for stay, i in zip(stays, new_ids(context.clock, len(stays)), strict=True)]
+async def make_demo(context: Context) -> DemoResult:
+    """Fill an empty database with sessions up to the current hour. Raise NotEmptyError if it has sessions."""
+    devices, sessions = _network(context.clock.now() // HOUR * HOUR)
+    ids = new_session_ids(context.clock, len(sessions))
+    rows = [session | {"id": session_id} for session, session_id in zip(sessions, ids, strict=True)]
 
-    async def change(transaction: Transaction) -> None:
+    async def create_transaction(transaction: Transaction) -> None:
         if await transaction.fetch(any_session(), {}):
             raise NotEmptyError
-        await transaction.name(devices)
-        await transaction.record(rows)
+        await transaction.insert_devices(devices)
+        await transaction.insert_sessions(rows)
 
-    await context.store.write(change, alone=True)
+    await context.store.write(create_transaction, exclusive=True)
     context.on_written(len(rows))
     ends = [row[name] for row in rows for name in ("connection_event", "disconnection_event")]
-    return Made(
+    return DemoResult(
         devices=len(devices),
         sessions=len(rows),
         connected=sum(row["disconnection_event"] is None for row in rows),
         missing_connection=sum(row["connected_at"] is None for row in rows),
-        missing_disconnection=sum(row["disconnection_event"] == MISSING for row in rows),
-        event_types=dict(Counter(event for event in ends if event is not None and event != MISSING)),
+        missing_disconnection=sum(row["disconnection_event"] == MISSING_EVENT for row in rows),
+        event_types=dict(Counter(event for event in ends if event is not None and event != MISSING_EVENT)),
     )

@@ -1,31 +1,32 @@
-"""Forgetting what nobody can ask for any more: creations in the journal, and answers that might have been given again."""
+"""Deletion of expired records: journal entries of creations, and idempotency keys."""
 
-from resolvers.change_feed import KEPT
+from resolvers.change_feed import RETENTION
 from resolvers.context import Context
-from storage.queries import idempotency as answers
+from storage.queries import idempotency as idempotency_queries
 from storage.queries import journal
 from storage.store import Transaction
 from storage.tables import DAY
 
-LONGER = 1.1  # than promised: a watcher who comes back at the last moment reads on for a while
+GRACE_FACTOR = 1.1  # keeps entries longer than promised, so that a subscriber who resumes at the limit can read on
 
 
-class Forgetting:
-    """Called now and then."""
+class Purge:
+    """A maintenance job that deletes expired records and remembers how far it got."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._done = 0  # the last change of the journal that was looked at
+        self._last_purged = 0  # sequence number of the last journal entry checked
 
     async def __call__(self) -> None:
+        """Delete what has expired since the last call, in one transaction."""
         now = self._context.clock.now()
 
-        async def change(transaction: Transaction) -> int:
-            until = {"after": self._done, "until": now - int(KEPT * LONGER)}
-            ((last,),) = await transaction.fetch(journal.old(), until)
+        async def purge_transaction(transaction: Transaction) -> int:
+            window = {"after": self._last_purged, "until": now - int(RETENTION * GRACE_FACTOR)}
+            ((last,),) = await transaction.fetch(journal.last_expired(), window)
             if last is not None:
-                await transaction.execute(journal.forget_created(), {"after": self._done, "upto": last})
-            await transaction.execute(answers.forget(), {"until": now - DAY})
-            return self._done if last is None else int(last)
+                await transaction.execute(journal.delete_created(), {"after": self._last_purged, "until": last})
+            await transaction.execute(idempotency_queries.delete_expired_keys(), {"until": now - DAY})
+            return self._last_purged if last is None else int(last)
 
-        self._done = await self._context.store.write(change)
+        self._last_purged = await self._context.store.write(purge_transaction)

@@ -1,4 +1,4 @@
-"""Time as the server sees it: what now is, and the zone in which times without an offset are meant."""
+"""The server's clock and time zone: parses and formats times."""
 
 import re
 from collections.abc import Callable
@@ -10,152 +10,151 @@ from zoneinfo import ZoneInfo
 
 from dateutil.relativedelta import relativedelta
 
-from resolvers.errors import shown
+from resolvers.errors import short_repr
+from resolvers.validation.periods import Period
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-# Years that every zone and both databases can write; beyond them a time is a typing error.
-FIRST, LAST = datetime(1900, 1, 2, tzinfo=UTC), datetime(9998, 12, 30, tzinfo=UTC)
+# The range that every zone and both databases can represent. A time outside is a typing error.
+MIN_TIME, MAX_TIME = datetime(1900, 1, 2, tzinfo=UTC), datetime(9998, 12, 30, tzinfo=UTC)
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(?P<offset>[Zz]|[+-]\d\d(:?\d\d)?)?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_PERIOD = re.compile(r"\s*(?P<n>\d{1,9})\s+(?P<unit>minute|hour|day|week|month|year)s?\s*", re.ASCII | re.IGNORECASE)
-_ISO_PERIOD = re.compile(
-    r"P(?=.)((?P<years>\d{1,9})Y)?((?P<months>\d{1,9})M)?((?P<weeks>\d{1,9})W)?((?P<days>\d{1,9})D)?"
-    r"(T(?=.)((?P<hours>\d{1,9})H)?((?P<minutes>\d{1,9})M)?((?P<seconds>\d{1,9})S)?)?",
-    re.ASCII,
-)
 
 
 class Window(NamedTuple):
-    """A half-open span of time, [since, until), in microseconds since 1970-01-01T00:00Z."""
+    """A half-open range of time, [since, until), in microseconds since 1970-01-01T00:00Z."""
 
     since: int
     until: int
 
 
 def system_time() -> int:
-    """Now, in microseconds since 1970-01-01T00:00Z."""
+    """Return the current time in microseconds since 1970-01-01T00:00Z."""
     return time_ns() // 1000
 
 
-def instant(moment: datetime) -> int:
-    """An aware datetime as microseconds since 1970-01-01T00:00Z."""
+def to_instant(moment: datetime) -> int:
+    """Convert an aware datetime to microseconds since 1970-01-01T00:00Z."""
     return (moment - EPOCH) // MICROSECOND
 
 
-def utc(microseconds: int) -> datetime:
-    """The inverse of `instant`."""
+def to_datetime(microseconds: int) -> datetime:
+    """Convert microseconds since 1970-01-01T00:00Z to a datetime in UTC."""
     return EPOCH + timedelta(microseconds=microseconds)
 
 
-def iso(microseconds: int) -> str:
-    """An instant in UTC with Z; a fraction of a second only where there is one."""
-    return utc(microseconds).isoformat().replace("+00:00", "Z")
+def format_utc(microseconds: int) -> str:
+    """Format an instant as ISO 8601 in UTC with Z, with a fraction of a second only if there is one."""
+    return to_datetime(microseconds).isoformat().replace("+00:00", "Z")
 
 
-_FIRST, _LAST = instant(FIRST), instant(LAST)
+_FIRST, _LAST = to_instant(MIN_TIME), to_instant(MAX_TIME)
 _MINUTE = 60_000_000
-# Since then every zone differs from UTC by whole minutes, so that a minute of UTC is one on every wall.
-_WHOLE_OFFSETS = instant(datetime(1973, 1, 1, tzinfo=UTC)) // _MINUTE
+# Since 1973 every zone differs from UTC by whole minutes, so minutes in UTC and in local time coincide.
+_WHOLE_MINUTE_OFFSETS = to_instant(datetime(1973, 1, 1, tzinfo=UTC)) // _MINUTE
 _SECONDS = [f":{second:02}" for second in range(60)]
-MINUTES = 65_536  # written minutes that are kept, about 130 bytes each
+CACHED_MINUTES = 65_536  # formatted minutes in the cache, about 130 bytes each
 
 
-def _written(local: datetime) -> str:
+def _format_minute(local: datetime) -> str:
     return local.replace(tzinfo=None).isoformat(" ", "minutes")
 
 
 class Clock:
-    """Reads and writes times in one zone. `time` can be replaced by a test."""
+    """Parses and formats times in one zone. `time` returns the current instant; tests replace it."""
 
     def __init__(self, zone: ZoneInfo, time: Callable[[], int] = system_time) -> None:
         self.zone = zone
         self.now = time
-        # Whoever writes lists writes the same minutes again and again.
-        self._minute = lru_cache(MINUTES)(lambda minute: _written(self.local(minute * _MINUTE)))
+        # Lists repeat the same minutes.
+        self._cached_minute = lru_cache(CACHED_MINUTES)(
+            lambda minute: _format_minute(self.to_wall_clock(minute * _MINUTE))
+        )
 
-    def local(self, microseconds: int) -> datetime:
-        """An instant as wall-clock time."""
-        return utc(microseconds).astimezone(self.zone)
+    def to_wall_clock(self, microseconds: int) -> datetime:
+        """Return an instant as wall-clock time of the zone."""
+        return to_datetime(microseconds).astimezone(self.zone)
 
-    def minutes(self, microseconds: int) -> str:
-        """An instant as wall-clock time, YYYY-MM-DD HH:MM."""
+    def format_minutes(self, microseconds: int) -> str:
+        """Format an instant as wall-clock time, YYYY-MM-DD HH:MM."""
         minute = microseconds // _MINUTE
-        return self._minute(minute) if minute >= _WHOLE_OFFSETS else _written(self.local(microseconds))
+        if minute < _WHOLE_MINUTE_OFFSETS:
+            return _format_minute(self.to_wall_clock(microseconds))
+        return self._cached_minute(minute)
 
-    def seconds(self, microseconds: int) -> str:
-        """The same with seconds, YYYY-MM-DDTHH:MM:SS."""
+    def format_seconds(self, microseconds: int) -> str:
+        """Format an instant as wall-clock time, YYYY-MM-DDTHH:MM:SS."""
         minute = microseconds // _MINUTE
-        if minute < _WHOLE_OFFSETS:
-            return self.local(microseconds).replace(tzinfo=None).isoformat(timespec="seconds")
-        written = self._minute(minute)
-        return f"{written[:10]}T{written[11:]}{_SECONDS[microseconds // 1_000_000 % 60]}"
+        if minute < _WHOLE_MINUTE_OFFSETS:
+            return self.to_wall_clock(microseconds).replace(tzinfo=None).isoformat(timespec="seconds")
+        text = self._cached_minute(minute)
+        return f"{text[:10]}T{text[11:]}{_SECONDS[microseconds // 1_000_000 % 60]}"
 
-    def parse(self, text: object) -> int:
-        """An instant from ISO 8601; wall-clock time of the zone where it has no offset. Raises ValueError."""
+    def parse_time(self, text: object) -> int:
+        """Parse ISO 8601 into an instant. A time without an offset is wall-clock time of the zone. Raise ValueError."""
         if not isinstance(text, str) or not (match := _TIME.fullmatch(text)):
             raise ValueError(
-                f"{shown(text)} is not a time; write it as 2025-08-01T10:00:00, with Z or an offset if it has one"
+                f"{short_repr(text)} is not a time; write it as 2025-08-01T10:00:00, with Z or an offset if it has one"
             )
         try:
             moment = datetime.fromisoformat(text.upper())
             if match["offset"] is None:
-                moment = self._wall_clock(moment)
-            if not FIRST <= moment <= LAST:
-                raise ValueError(f"{shown(text)} is not between the years 1900 and 9998")
+                moment = self._resolve_wall_clock(moment)
+            if not MIN_TIME <= moment <= MAX_TIME:
+                raise ValueError(f"{short_repr(text)} is not between the years 1900 and 9998")
         except OverflowError:
-            raise ValueError(f"{shown(text)} is not between the years 1900 and 9998") from None
+            raise ValueError(f"{short_repr(text)} is not between the years 1900 and 9998") from None
         except ValueError as problem:
-            if shown(text) in str(problem):
+            if short_repr(text) in str(problem):
                 raise
-            raise ValueError(f"{shown(text)} is not a time that exists: {problem}") from None
-        return instant(moment)
+            raise ValueError(f"{short_repr(text)} is not a valid time: {problem}") from None
+        return to_instant(moment)
 
-    def _wall_clock(self, naive: datetime) -> datetime:
-        """The first instant at which the zone's clocks show this; ValueError where they skip it."""
+    def _resolve_wall_clock(self, naive: datetime) -> datetime:
+        """Return the first instant at which the zone's clocks show a time. Raise ValueError if they skip it."""
         moment = naive.replace(tzinfo=self.zone)
         if moment.astimezone(UTC).astimezone(self.zone).replace(tzinfo=None) != naive:
-            raise ValueError(f"the clocks of {self.zone.key} skip it; add an offset")
+            raise ValueError(f"the clocks in {self.zone.key} skip it; add an offset")
         return moment
 
     def parse_day(self, text: object) -> date:
-        """A calendar day, YYYY-MM-DD. Raises ValueError."""
+        """Parse a calendar day, YYYY-MM-DD. Raise ValueError."""
         if not isinstance(text, str) or not _DAY.fullmatch(text):
-            raise ValueError(f"{shown(text)} is not a day; write it as 2025-08-01")
+            raise ValueError(f"{short_repr(text)} is not a day; write it as 2025-08-01")
         try:
             day = date.fromisoformat(text)
         except ValueError as problem:
-            raise ValueError(f"{shown(text)} is not a day that exists: {problem}") from None
-        if not FIRST.date() <= day <= LAST.date():
-            raise ValueError(f"{shown(text)} is not between the years 1900 and 9998")
+            raise ValueError(f"{short_repr(text)} is not a valid day: {problem}") from None
+        if not MIN_TIME.date() <= day <= MAX_TIME.date():
+            raise ValueError(f"{short_repr(text)} is not between the years 1900 and 9998")
         return day
 
-    def parse_day_or_time(self, text: object) -> "date | int":
-        """A day, or an instant. Raises ValueError."""
-        return self.parse_day(text) if isinstance(text, str) and _DAY.fullmatch(text) else self.parse(text)
+    def parse_day_or_time(self, text: object) -> date | int:
+        """Parse a day or an instant. Raise ValueError."""
+        return self.parse_day(text) if isinstance(text, str) and _DAY.fullmatch(text) else self.parse_time(text)
 
-    def midnight(self, day: date) -> int:
-        """The first instant of a day: midnight, or what follows it where the clocks skip midnight."""
-        return instant(datetime(day.year, day.month, day.day, tzinfo=self.zone))
+    def day_start(self, day: date) -> int:
+        """Return the first instant of a day: midnight, or the first instant after it if the clocks skip midnight."""
+        return to_instant(datetime(day.year, day.month, day.day, tzinfo=self.zone))
 
-    def day(self, day: date) -> Window:
-        """The whole day; 23 or 25 hours long where the clocks change."""
-        return Window(self.midnight(day), self.midnight(day + timedelta(days=1)))
+    def day_window(self, day: date) -> Window:
+        """Return the window of a day. It has 23 or 25 hours when the clocks change."""
+        return Window(self.day_start(day), self.day_start(day + timedelta(days=1)))
 
-    def last(self, period: "Period", now: int | None = None) -> Window:
-        """From now, or an instant that counts as now, back by a period; it belongs to it. Raises ValueError."""
+    def period_window(self, period: Period, now: int | None = None) -> Window:
+        """Return the window from a period before `now` (default: the present) to `now`, included. Raise ValueError."""
         now = self.now() if now is None else now
-        return Window(self.back(now, period), now + 1)
+        return Window(self.subtract(now, period), now + 1)
 
-    def back(self, microseconds: int, period: "Period") -> int:
-        """The instant that lies a period before another. Raises ValueError."""
+    def subtract(self, microseconds: int, period: Period) -> int:
+        """Return the instant a period before another. Raise ValueError if it is out of range."""
         try:
             since = microseconds
-            # Months and years are steps on the calendar of the zone, what is shorter is time that passes.
+            # Months and years are steps in the zone's calendar. Shorter units are elapsed time.
             if period.months:
-                moment = self.local(microseconds).replace(tzinfo=None) - relativedelta(months=period.months)
-                since = instant(moment.replace(tzinfo=self.zone))
+                moment = self.to_wall_clock(microseconds).replace(tzinfo=None) - relativedelta(months=period.months)
+                since = to_instant(moment.replace(tzinfo=self.zone))
             since -= period.time // MICROSECOND
             if since < _FIRST:
                 raise OverflowError
@@ -163,40 +162,12 @@ class Clock:
             raise ValueError("reaches back too far; at most to the year 1900") from None
         return since
 
-    def after(self, microseconds: int, period: "Period") -> int:
-        """The instant that lies a period after another. Raises ValueError."""
+    def add(self, microseconds: int, period: Period) -> int:
+        """Return the instant a period after another. Raise ValueError if it is out of range."""
         try:
-            until = self.back(microseconds, Period(-period.months, -period.time))
+            until = self.subtract(microseconds, Period(-period.months, -period.time))
         except ValueError:
             until = _LAST + 1
         if until > _LAST:
             raise ValueError("reaches too far ahead; at most to the year 9998")
         return until
-
-
-class Period(NamedTuple):
-    """A span reaching back from now: calendar months, and time."""
-
-    months: int
-    time: timedelta
-
-
-def parse_period(text: object) -> Period:
-    """`7 days`, `1 month`, or ISO 8601 (`P7D`). Raises ValueError."""
-    parts: dict[str, int] = {}
-    if isinstance(text, str):
-        if match := _PERIOD.fullmatch(text):
-            parts = {match["unit"].lower() + "s": int(match["n"])}
-        elif match := _ISO_PERIOD.fullmatch(text):
-            parts = {unit: int(n) for unit, n in match.groupdict().items() if n}
-    months = parts.pop("years", 0) * 12 + parts.pop("months", 0)
-    try:
-        period = Period(months, timedelta(**parts))
-    except OverflowError:
-        raise ValueError(f"{shown(text)} reaches back too far; at most to the year 1900") from None
-    if not period.months and not period.time:
-        raise ValueError(
-            f"{shown(text)} is not a period; write a number and minute, hour, day, week, month or year, as in '7 days', "
-            "or ISO 8601, as in P7D"
-        )
-    return period

@@ -1,6 +1,6 @@
-"""The models that validate what comes in, at both doors, and that the description of the REST door is made from.
+"""Input models of both APIs. The REST API's description is generated from them.
 
-A model's fields are named as in the documented REST API, which is how a message names them at both doors.
+Fields are named as in the REST API. Error messages of both APIs use these names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,37 +8,39 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from resolvers.errors import FieldError, InvalidInputError, invalid_input, shown
+from resolvers.errors import FieldError, InvalidInputError, short_repr, to_invalid_input_error
 from resolvers.scopes import SCOPES
 from resolvers.validation.addresses import INFO_LENGTH, NAME_LENGTH
-from resolvers.validation.clock import Clock, parse_period
+from resolvers.validation.clock import Clock
 from resolvers.validation.fields import (
     Day,
     DayOrInstant,
     Expiry,
-    Happened,
     Instant,
     Ip,
     Mac,
-    Needle,
     PageSize,
-    Span,
+    PastInstant,
+    PeriodField,
+    SearchText,
     TokenName,
     WholeNumber,
-    event_type,
-    one_of,
-    reported,
-    text,
+    choice_field,
+    event_type_field,
+    reported_event_field,
+    text_field,
 )
+from resolvers.validation.periods import parse_period
+from storage.queries.event_types import TypedEventKind
 from storage.queries.tokens import Scope
-from storage.tables import MISSING
+from storage.tables import MISSING_EVENT
 
-MAX_CREATED = 10_000
-KEY_LENGTH = 200
+MAX_BATCH_SIZE = 10_000  # items in a list input
+KEY_LENGTH = 200  # maximum characters of an idempotency key
 
 
 class Input(BaseModel):
-    """What every input has in common: nothing unknown gets in, nothing is changed afterwards."""
+    """Base of the input models: rejects unknown fields and is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -46,227 +48,237 @@ class Input(BaseModel):
 Model = TypeVar("Model", bound=Input)
 
 
-def read(model: type[Model], data: Mapping[str, Any], clock: Clock) -> Model:
-    """The validated input; raises InvalidInputError that names the first mistaken field."""
+def validate(model: type[Model], data: Mapping[str, Any], clock: Clock) -> Model:
+    """Validate an input. Raise InvalidInputError for the first invalid field."""
     try:
         return model.model_validate(data, context=clock)
     except ValidationError as error:
-        raise invalid_input(error, model.model_fields) from None
+        raise to_invalid_input_error(error, model.model_fields) from None
 
 
-def read_page(data: Mapping[str, Any], clock: Clock, most: int) -> "Page":
-    """The validated part of a list that is asked for; it may be of so many rows at most."""
-    page = read(Page, data, clock)
+def validate_page(data: Mapping[str, Any], clock: Clock, max_size: int) -> "Page":
+    """Validate paging arguments. Raise InvalidInputError, also if the page is larger than `max_size` rows."""
+    page = validate(Page, data, clock)
     for name in ("first", "last"):
-        if (getattr(page, name) or 0) > most:
-            raise InvalidInputError(name, f"{shown(data[name])} is out of range; at least 0, at most {most}")
+        if (getattr(page, name) or 0) > max_size:
+            raise InvalidInputError(name, f"{short_repr(data[name])} is out of range; at least 0, at most {max_size}")
     return page
 
 
-def read_many(model: type[Model], field: str, data: Sequence[Mapping[str, Any]], clock: Clock) -> list[Model]:
-    """A list of validated inputs, none if one is mistaken; the message names which."""
-    if len(data) > MAX_CREATED:
-        raise InvalidInputError(field, f"has {len(data)} members; at most {MAX_CREATED}")
-    found = []
-    for n, one in enumerate(data):
+def validate_many(model: type[Model], field: str, data: Sequence[Mapping[str, Any]], clock: Clock) -> list[Model]:
+    """Validate a list of inputs. Raise InvalidInputError for the first invalid item, named by its index."""
+    if len(data) > MAX_BATCH_SIZE:
+        raise InvalidInputError(field, f"has {len(data)} items; at most {MAX_BATCH_SIZE} are allowed")
+    inputs = []
+    for index, item in enumerate(data):
         try:
-            found.append(read(model, one, clock))
+            inputs.append(validate(model, item, clock))
         except InvalidInputError as error:
-            raise InvalidInputError(f"{field}.{n}.{error.field}", error.problem) from None
-    return found
+            raise InvalidInputError(f"{field}.{index}.{error.field}", error.problem) from None
+    return inputs
 
 
 class NewSession(Input):
-    """A session as it is reported."""
+    """A session to create."""
 
     mac: Mac = Field(description="The device's MAC address, in any common notation.")
     ip: Ip = Field(description="The device's IPv4 or IPv6 address.")
     start_time: Instant | None = Field(
         default=None,
-        description="ISO 8601; without an offset wall-clock time of the server's TIMEZONE. "
-        f"Null only where event_type_conn is {MISSING}.",
+        description="ISO 8601. A time without an offset is local time in the server's TIMEZONE. "
+        f"Null only if event_type_conn is {MISSING_EVENT}.",
     )
-    end_time: Instant | None = Field(default=None, description="The same; without it the device is still connected.")
-    event_type_conn: Annotated[str, event_type("Connected")] = Field(default="Connected")
-    event_type_disc: Annotated[str, event_type("Disconnected")] = Field(
+    end_time: Instant | None = Field(default=None, description="Same format. Omit it if the device is still connected.")
+    event_type_conn: Annotated[str, event_type_field("Connected")] = Field(default="Connected")
+    event_type_disc: Annotated[str, event_type_field("Disconnected")] = Field(
         default="Disconnected",
-        description=f"{MISSING} without end_time: the end was never seen. Any other is left aside while there is no end.",
+        description=f"{MISSING_EVENT} without end_time: the end was never observed. "
+        "Any other value is ignored if there is no end_time.",
     )
-    info: Annotated[str, text(INFO_LENGTH, "")] = Field(default="", description="Free text.")
+    info: Annotated[str, text_field(INFO_LENGTH, "")] = Field(default="", description="Free text.")
 
     @model_validator(mode="after")
-    def _ends_agree(self) -> Self:
-        missing_start, missing_end = self.event_type_conn == MISSING, self.event_type_disc == MISSING
+    def _check_ends(self) -> Self:
+        missing_start, missing_end = self.event_type_conn == MISSING_EVENT, self.event_type_disc == MISSING_EVENT
         if missing_start and self.start_time is not None:
-            raise FieldError("start_time", f"is given although event_type_conn is {MISSING}; leave one of them out")
+            raise FieldError(
+                "start_time", f"cannot be set if event_type_conn is {MISSING_EVENT}; leave one of them out"
+            )
         if missing_end and self.end_time is not None:
-            raise FieldError("end_time", f"is given although event_type_disc is {MISSING}; leave one of them out")
+            raise FieldError("end_time", f"cannot be set if event_type_disc is {MISSING_EVENT}; leave one of them out")
         if self.start_time is None and not missing_start:
-            raise FieldError("start_time", f"is required, unless event_type_conn is {MISSING}")
+            raise FieldError("start_time", f"is required unless event_type_conn is {MISSING_EVENT}")
         if self.start_time is None and self.end_time is None:
-            raise FieldError("end_time", f"is required where event_type_conn is {MISSING}")
+            raise FieldError("end_time", f"is required if event_type_conn is {MISSING_EVENT}")
         if self.start_time is not None and self.end_time is not None and self.end_time < self.start_time:
             raise FieldError("end_time", "is before start_time")
         return self
 
 
 class StartReport(Input):
-    """A device that connects, as it is reported when it happens."""
+    """A report that a device connects."""
 
     mac: Mac = Field(description="The device's MAC address, in any common notation.")
     ip: Ip = Field(description="The device's IPv4 or IPv6 address.")
-    at: Happened | None = Field(default=None, description="When; now unless told.")
-    event_type: Annotated[str, reported("Connected")] = Field(default="Connected")
-    info: Annotated[str, text(INFO_LENGTH, "")] = Field(default="", description="Free text.")
+    at: PastInstant | None = Field(default=None, description="When it happened. Default: now.")
+    event_type: Annotated[str, reported_event_field("Connected")] = Field(default="Connected")
+    info: Annotated[str, text_field(INFO_LENGTH, "")] = Field(default="", description="Free text.")
 
 
 class StopReport(Input):
-    """A device that disconnects, as it is reported when it happens."""
+    """A report that a device disconnects."""
 
     mac: Mac = Field(description="The device's MAC address, in any common notation.")
-    ip: Ip | None = Field(default=None, description="Its address; needed where no session of it is known.")
-    at: Happened | None = Field(default=None, description="When; now unless told.")
-    event_type: Annotated[str, reported("Disconnected")] = Field(default="Disconnected")
+    ip: Ip | None = Field(default=None, description="The device's IP address. Required if the device has no session.")
+    at: PastInstant | None = Field(default=None, description="When it happened. Default: now.")
+    event_type: Annotated[str, reported_event_field("Disconnected")] = Field(default="Disconnected")
 
 
-class Seen(Input):
-    """A device that is there."""
+class HeartbeatDevice(Input):
+    """An online device in a heartbeat."""
 
     mac: Mac
     ip: Ip
 
 
-class SeenAt(Input):
-    """When devices were there."""
+class HeartbeatTime(Input):
+    """The time of a heartbeat; default: now."""
 
-    at: Happened | None = None
-
-
-class EndAt(Input):
-    """When a session ended, and how."""
-
-    at: Happened | None = None
-    event_type: Annotated[str, reported("Disconnected")] = "Disconnected"
+    at: PastInstant | None = None
 
 
-class OneDevice(Input):
-    """A device, by its address."""
+class EndInput(Input):
+    """The time and event type with which to end a session."""
+
+    at: PastInstant | None = None
+    event_type: Annotated[str, reported_event_field("Disconnected")] = "Disconnected"
+
+
+class MacInput(Input):
+    """The device that an operation applies to."""
 
     mac: Mac = Field(description="The device's MAC address, in any common notation.")
 
 
 class ListQuery(Input):
-    """Which sessions to list."""
+    """The sessions to list."""
 
-    mac: Mac | None = Field(default=None, description="Only this device's.")
-    start_date: Day | None = Field(default=None, description="Started on that day or later.")
-    end_date: Day | None = Field(default=None, description="Ended on that day or earlier.")
-    limit: WholeNumber | None = Field(default=None, description="At most so many; without it all.")
-    offset: WholeNumber = Field(default=0, description="Leave out so many first.")
+    mac: Mac | None = Field(default=None, description="Only sessions of this device.")
+    start_date: Day | None = Field(default=None, description="Only sessions that started on this day or later.")
+    end_date: Day | None = Field(default=None, description="Only sessions that ended on this day or earlier.")
+    limit: WholeNumber | None = Field(default=None, description="Maximum number of sessions. Default: all.")
+    offset: WholeNumber = Field(default=0, description="Number of sessions to skip.")
 
 
 class ExportQuery(ListQuery):
-    """Which sessions to export, and how they are written."""
+    """The sessions to export, and the file format."""
 
-    format: Annotated[Literal["csv", "ndjson"], *one_of("csv", "ndjson")] = Field(
-        default="csv", description="CSV with a header line, or a JSON object on a line of its own for each session."
+    format: Annotated[Literal["csv", "ndjson"], *choice_field("csv", "ndjson")] = Field(
+        default="csv", description="CSV with a header line, or one JSON object per line."
     )
 
 
 class CalendarQuery(Input):
-    """Which part of the calendar to draw."""
+    """The time range of a calendar."""
 
-    start: DayOrInstant = Field(description="First day (or instant).")
-    end: DayOrInstant = Field(description="Last day, which is included (or instant, which is not).")
+    start: DayOrInstant = Field(description="First day or instant.")
+    end: DayOrInstant = Field(description="Last day, inclusive, or end instant, exclusive.")
     mac: Mac | None = Field(default=None, description="Only this device.")
 
 
 class FeedQuery(Input):
-    """Which part of the calendar others subscribe to."""
+    """The contents of the calendar feed (iCalendar)."""
 
     mac: Mac | None = Field(default=None, description="Only this device.")
-    period: Span = Field(default_factory=lambda: parse_period("30 days"), description="How far to reach back from now.")
+    period: PeriodField = Field(
+        default_factory=lambda: parse_period("30 days"), description="How far to reach back from now."
+    )
     token: str | None = Field(
-        default=None, description="A token made for calendars, from those who cannot send it as a header."
+        default=None, description="A token with the scope calendar, for clients that cannot send headers."
     )
 
 
-class CalendarDays(CalendarQuery):
-    """The same, in whole days."""
+class CalendarDayQuery(CalendarQuery):
+    """The time range of a calendar in whole days."""
 
     start: Day
     end: Day
 
 
 class DeviceQuery(Input):
-    """One device's latest sessions."""
+    """The recent sessions of one device."""
 
     mac: Mac
-    period: Span = Field(default_factory=lambda: parse_period("1 day"), description="How far to reach back from now.")
+    period: PeriodField = Field(
+        default_factory=lambda: parse_period("1 day"), description="How far to reach back from now."
+    )
 
 
-EventKind = Literal["all", "sessions", "missing", "voided", "new", "down"]
-KINDS: tuple[EventKind, ...] = get_args(EventKind)
+EVENT_KINDS = ("all", "sessions", "missing", *(kind.lower() for kind in get_args(TypedEventKind)))
 
 
 class EventsQuery(Input):
-    """Which events, or which sessions, of the latest period."""
+    """The events, or sessions, of a recent period."""
 
-    type: Annotated[EventKind, *one_of(*KINDS)] = Field(default="all", description="Which events, or sessions.")
-    period: Span = Field(default_factory=lambda: parse_period("7 days"), description="How far to reach back from now.")
+    type: Annotated[str, *choice_field(*EVENT_KINDS)] = Field(
+        default="all", description="Which events or sessions to list."
+    )
+    period: PeriodField = Field(
+        default_factory=lambda: parse_period("7 days"), description="How far to reach back from now."
+    )
 
 
-class EventList(EventsQuery):
-    """Which of them to list."""
+class EventListQuery(EventsQuery):
+    """The events of a recent period that match a search."""
 
-    search: Needle = ""
+    search: SearchText = ""
 
 
 class TotalsQuery(Input):
-    """Of which period to count events."""
+    """The period in which to count events."""
 
-    period: Span = Field(default_factory=lambda: parse_period("7 days"))
+    period: PeriodField = Field(default_factory=lambda: parse_period("7 days"))
 
 
 class PresenceQuery(Input):
-    """Of which days, in which buckets and of which devices to tell the presence."""
+    """The days, bucket size and devices of a presence report."""
 
     start: Day
     end: Day
-    bucket: Annotated[Literal["hour", "day"], *one_of("hour", "day")] = "day"
+    bucket: Annotated[Literal["hour", "day"], *choice_field("hour", "day")] = "day"
     macs: list[Mac] | None = None
 
 
 class DevicesQuery(Input):
-    """Which devices to list."""
+    """The devices to list."""
 
-    search: Needle | None = None
+    search: SearchText | None = None
     connected: bool | None = None
 
 
-class DeviceNames(Input):
-    """A device's name and owner; a null takes one away, one left out stays."""
+class DeviceUpdate(Input):
+    """A device's new name and owner. Null removes a value; an omitted field is not changed."""
 
     mac: Mac
-    name: Annotated[str, text(NAME_LENGTH)] | None = None
-    owner: Annotated[str, text(NAME_LENGTH)] | None = None
+    name: Annotated[str, text_field(NAME_LENGTH)] | None = None
+    owner: Annotated[str, text_field(NAME_LENGTH)] | None = None
 
 
 class TimeRange(Input):
-    """Half-open; either side may be left open."""
+    """A half-open range of time, [from, to). Either bound may be omitted."""
 
     from_: Annotated[Instant | None, Field(alias="from")] = None
     to: Instant | None = None
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _check_order(self) -> Self:
         if self.from_ is not None and self.to is not None and self.to < self.from_:
             raise FieldError("to", "is before from")
         return self
 
 
 class SessionFilter(Input):
-    """Which sessions to list: those under every condition that is given."""
+    """Conditions that the listed sessions must all meet."""
 
     macs: list[Mac] | None = None
     ips: list[Ip] | None = None
@@ -274,31 +286,31 @@ class SessionFilter(Input):
     start_date: Day | None = None
     end_date: Day | None = None
     overlaps: TimeRange | None = None
-    search: Needle | None = None
+    search: SearchText | None = None
 
 
 class NewToken(Input):
-    """A token to be made."""
+    """A token to create."""
 
     name: TokenName
-    scope: Annotated[Scope, *one_of(*SCOPES)]
+    scope: Annotated[Scope, *choice_field(*SCOPES)]
     expires: Expiry = None
 
 
-class Watch(Input):
-    """Of which devices to tell, and after which change."""
+class ChangesQuery(Input):
+    """The devices whose changes to send, and the cursor to resume after."""
 
     macs: list[Mac] | None = None
     after: str | None = None
 
     @property
     def devices(self) -> frozenset[str] | None:
-        """The devices; None for all."""
+        """The MAC addresses of the devices, or None for all devices."""
         return None if self.macs is None else frozenset(self.macs)
 
 
 class Page(Input):
-    """Which part of a list: `first` after a cursor, or `last` before one. 50 unless told."""
+    """Paging arguments: `first` rows after a cursor, or `last` rows before one."""
 
     DEFAULT: ClassVar[int] = 50
 
@@ -308,22 +320,23 @@ class Page(Input):
     before: str | None = None
 
     @model_validator(mode="after")
-    def _one_direction(self) -> Self:
+    def _check_direction(self) -> Self:
         if self.first is not None and self.last is not None:
-            raise FieldError("last", "cannot be asked together with first")
+            raise FieldError("last", "cannot be combined with first")
         return self
 
     @property
     def backward(self) -> bool:
-        """Whether the page is read from its end."""
+        """Whether rows are read from the end of the list."""
         return self.last is not None or (self.first is None and self.after is None and self.before is not None)
 
     @property
     def size(self) -> int:
-        """How many it asks for."""
+        """The number of rows of the page."""
         size = self.last if self.backward else self.first
         return self.DEFAULT if size is None else size
 
     def cursors(self) -> list[tuple[str, str]]:
-        """The cursors that are given, by name."""
-        return [(name, c) for name, c in (("after", self.after), ("before", self.before)) if c is not None]
+        """Return the names and values of the given cursors."""
+        pairs = (("after", self.after), ("before", self.before))
+        return [(name, cursor) for name, cursor in pairs if cursor is not None]

@@ -1,4 +1,4 @@
-"""The GraphQL door: HTTP in, the schema over the resolvers, HTTP out."""
+"""The ASGI app of the GraphQL API."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -19,42 +19,52 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from resolvers.context import Context
-from resolvers.errors import ForbiddenError
+from resolvers.failures import BY_STATUS, INVALID_INPUT
 from schema.build import build
-from schema.errors import body, cause_of, formatted
-from schema.http.requests import EVENTS, JSON, RESPONSE, RefusedError, media_type, requested
-from schema.http.streams import QuietHandler, TextWebSocket
-from schema.types import Request
-from storage.errors import StoreFullError, StoreUnavailableError, TookTooLongError
+from schema.context import RequestContext
+from schema.errors import apply_status, error_body, format_error
+from schema.http.requests import (
+    EVENT_STREAM,
+    GRAPHQL_RESPONSE,
+    JSON,
+    RequestError,
+    negotiate_media_type,
+    parse_request,
+)
+from schema.http.websocket import TextWebSocketAdapter, WebSocketHandler
 
-SUBSCRIPTIONS = 100  # operations of one WebSocket at a time, unless told
-INIT = timedelta(seconds=10)  # for a client that has connected to begin
-SUBSCRIBE = (
-    "A subscription is answered more than once: send it over WebSocket (graphql-transport-ws), or by POST with "
+DEFAULT_SUBSCRIPTIONS = 100  # operations at a time on one WebSocket
+INIT_TIMEOUT = timedelta(seconds=10)  # for a client to send connection_init
+USE_A_STREAM = (
+    "A subscription has several results. Send it over WebSocket (graphql-transport-ws), or by POST with "
     "Accept: text/event-stream."
 )
 
-_ALLOWED = {method: OperationType.from_http(method) - {OperationType.SUBSCRIPTION} for method in ("GET", "POST")}
+_ALLOWED_OPERATIONS = {
+    method: OperationType.from_http(method) - {OperationType.SUBSCRIPTION} for method in ("GET", "POST")
+}
 
 
-class GraphQLDoor(GraphQL[Request, None]):
-    """`/graphql`. Whoever mounts it has checked the token.
+class GraphQLApp(GraphQL[RequestContext, None]):
+    """The endpoint `/graphql`. Middleware around it checks the token.
 
-    What is answered once is read and answered here; what is answered again and again, by Strawberry.
+    This class handles requests with one response. Strawberry handles WebSockets and server-sent events.
     """
 
-    websocket_adapter_class = TextWebSocket
-    graphql_transport_ws_handler_class = QuietHandler
+    websocket_adapter_class = TextWebSocketAdapter
+    graphql_transport_ws_handler_class = WebSocketHandler
 
-    def __init__(self, context: Context, origins: Sequence[str] = (), subscriptions: int = SUBSCRIPTIONS) -> None:
-        """Pages of `origins`, and of its own, may open WebSockets, each with so many operations at a time."""
+    def __init__(
+        self, context: Context, origins: Sequence[str] = (), subscriptions: int = DEFAULT_SUBSCRIPTIONS
+    ) -> None:
+        """Allow WebSockets from pages of `origins` and of this server, with up to `subscriptions` operations at a time."""
         super().__init__(
             build(context.limits),
             graphql_ide=None,
             allowed_origins=origins,
             max_subscriptions_per_connection=subscriptions,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
-            connection_init_wait_timeout=INIT,
+            connection_init_wait_timeout=INIT_TIMEOUT,
         )
         self._context = context
 
@@ -62,53 +72,54 @@ class GraphQLDoor(GraphQL[Request, None]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        media = JSON
+        media_type = JSON
         try:
             headers = dict(scope["headers"])
-            media = media_type(headers.get(b"accept", b"*/*"))
-            content = await _read(receive, self._context.limits.body)
-            request = requested(scope, headers, content)
-            if media == EVENTS:
-                response = await self.run(HTTPRequest(scope, _replaying(content, receive)))
+            media_type = negotiate_media_type(headers.get(b"accept", b"*/*"))
+            content = await _read_body(receive, self._context.limits.body)
+            request = parse_request(scope, headers, content)
+            if media_type == EVENT_STREAM:
+                response = await self.run(HTTPRequest(scope, _with_body(content, receive)))
             else:
-                response = await self._answer(request, scope["method"], media)
-        except HTTPException as refusal:
-            told = refusal.headers if isinstance(refusal, RefusedError) else None
-            response = body(refusal.reason, "BAD_USER_INPUT", refusal.status_code, told, _written(media))
+                response = await self._respond(request, scope["method"], media_type)
+        except HTTPException as error:
+            extra_headers = error.headers if isinstance(error, RequestError) else None
+            code = BY_STATUS.get(error.status_code, INVALID_INPUT).code
+            response = error_body(error.reason, code, error.status_code, extra_headers, _content_type(media_type))
         await response(scope, receive, send)
 
-    async def _answer(self, request: GraphQLRequestData, method: str, media: str) -> Response:
+    async def _respond(self, request: GraphQLRequestData, method: str, media_type: str) -> Response:
         try:
             result = await self.schema.execute(
                 request.query,
                 request.variables,
-                Request(self._context),
+                RequestContext(self._context),
                 None,
                 request.operation_name,
-                _ALLOWED[method],
+                _ALLOWED_OPERATIONS[method],
                 request.extensions,
             )
-        except InvalidOperationTypeError as problem:
-            if problem.operation_type is OperationType.SUBSCRIPTION:
-                raise RefusedError(400, SUBSCRIBE) from None
-            raise RefusedError(405, "GET takes queries; send a mutation by POST.", Allow="POST") from None
-        except CannotGetOperationTypeError as problem:
-            raise RefusedError(400, problem.as_http_error_reason()) from None
+        except InvalidOperationTypeError as error:
+            if error.operation_type is OperationType.SUBSCRIPTION:
+                raise RequestError(400, USE_A_STREAM) from None
+            raise RequestError(405, "A mutation is not allowed by GET. Use POST.", Allow="POST") from None
+        except CannotGetOperationTypeError as error:
+            raise RequestError(400, error.as_http_error_reason()) from None
         except MissingQueryError:
-            raise RefusedError(400, "query: is empty.") from None
-        shown = _shown(result)
-        # In plain JSON what was wrong with a query has always been told under 200.
-        status = 400 if media == RESPONSE and "data" not in shown else 200
-        response = Response(orjson.dumps(shown), status, media_type=_written(media))
+            raise RequestError(400, "query: is empty.") from None
+        payload = _payload(result)
+        # With application/json, the status of an invalid query is 200, for clients older than GraphQL over HTTP.
+        status = 400 if media_type == GRAPHQL_RESPONSE and "data" not in payload else 200
+        response = Response(orjson.dumps(payload), status, media_type=_content_type(media_type))
         if result.errors:
-            _tell(response, result)
+            apply_status(response, result.errors)
         return response
 
-    async def get_context(self, request: Any, response: Any) -> Request:
-        return Request(self._context)
+    async def get_context(self, request: Any, response: Any) -> RequestContext:
+        return RequestContext(self._context)
 
     async def process_result(self, request: HTTPRequest, result: ExecutionResult) -> GraphQLHTTPResponse:
-        return _shown(result)
+        return _payload(result)
 
     def decode_json(self, data: str | bytes) -> object:
         decoded: object = orjson.loads(data)
@@ -118,55 +129,41 @@ class GraphQLDoor(GraphQL[Request, None]):
         return orjson.dumps(data)
 
 
-def _written(media: str) -> str:
-    return f"{RESPONSE}; charset=utf-8" if media == RESPONSE else JSON
+def _content_type(media_type: str) -> str:
+    return f"{GRAPHQL_RESPONSE}; charset=utf-8" if media_type == GRAPHQL_RESPONSE else JSON
 
 
-def _tell(response: Response, result: ExecutionResult) -> None:
-    """Lets who looks at the status alone, a proxy or a client that tries again, know of what failed."""
-    for cause in map(cause_of, result.errors or ()):
-        match cause:
-            case StoreUnavailableError():
-                response.status_code = 507 if isinstance(cause, StoreFullError) else 503
-                response.headers["Retry-After"] = str(cause.retry_after)
-                return
-            case TookTooLongError():
-                response.status_code = 408
-            case ForbiddenError():
-                response.status_code = 403
-
-
-def _shown(result: ExecutionResult) -> GraphQLHTTPResponse:
+def _payload(result: ExecutionResult) -> GraphQLHTTPResponse:
     if not result.errors:
         return {"data": result.data}
-    errors: Any = [formatted(error) for error in result.errors]
-    # An error of a field has a path. Without one, nothing was executed, and there is no data that could be null.
+    errors: Any = [format_error(error) for error in result.errors]
+    # The error of a field has a path. If no error has one, nothing was executed, and the payload has no `data`.
     if result.data is None and all(error.path is None for error in result.errors):
         return {"errors": errors}
     return {"data": result.data, "errors": errors}
 
 
-async def _read(receive: Receive, most: int) -> bytes:
-    """The body of a request; a larger one than may be is refused before it is held."""
-    held = bytearray()
+async def _read_body(receive: Receive, max_bytes: int) -> bytes:
+    """Return the body of a request. Raise `RequestError` (413) as soon as it exceeds the limit."""
+    content = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        held += message.get("body", b"")
-        if len(held) > most:
-            raise RefusedError(413, f"The body is larger than {most} bytes; send it in parts.")
+        content += message.get("body", b"")
+        if len(content) > max_bytes:
+            raise RequestError(413, f"The body is larger than {max_bytes} bytes. Split it into several requests.")
         if not message.get("more_body", False):
-            return bytes(held)
+            return bytes(content)
 
 
-def _replaying(content: bytes, receive: Receive) -> Receive:
-    """A channel that has the body still before it."""
+def _with_body(content: bytes, receive: Receive) -> Receive:
+    """Return a `receive` channel that returns a body that was read already, and then what `receive` returns."""
     pending = [content]
 
-    async def replay() -> Message:
+    async def receive_again() -> Message:
         if pending:
             return {"type": "http.request", "body": pending.pop(), "more_body": False}
         return await receive()
 
-    return replay
+    return receive_again

@@ -1,61 +1,59 @@
-"""What GraphQL answers more than once: over WebSocket and as server-sent events, in the words of `schema.errors`."""
+"""The schema class, which executes subscriptions and other operations with several results."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
 
 import orjson
-from cross_web import HTTPException
 from graphql import GraphQLError, get_operation_ast, parse
 from graphql.error import GraphQLFormattedError
-from starlette.websockets import WebSocketDisconnect
 from strawberry import Schema
-from strawberry.asgi import ASGIWebSocketAdapter
-from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconnected
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
-from strawberry.subscriptions.protocols.graphql_transport_ws.types import SubscribeMessage
-from strawberry.types import ExecutionResult
+from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from resolvers.broadcast import Broadcast, Following, TooSlowError
-from schema.errors import formatted
-from schema.types import Request
-from schema.validation.documents import KNOWN, LONGEST
+from resolvers.broadcast import Broadcast, Subscriber, SubscriberTooSlowError
+from resolvers.limits import Limits
+from schema.context import RequestContext
+from schema.errors import format_error
+from schema.validation.documents import MAX_DOCUMENT_LENGTH, MAX_DOCUMENTS, DocumentCache, QueryLimiter
 
-TOO_MANY = 4429  # the private WebSocket code that stands for 429
-LINGER = 1.0  # seconds for which what nobody follows any more goes on
+LINGER_SECONDS = 1.0  # how long a shared subscription continues without subscribers
 
 
-class _ShownError(GraphQLError):
-    """An error that formats itself as clients are to see it."""
+class _ClientError(GraphQLError):
+    """An error whose `formatted` is what clients get, with message and code from `schema.errors`."""
 
     def __init__(self, error: GraphQLError) -> None:
-        self._shown = formatted(error)
+        self._formatted = format_error(error)
         super().__init__(
             error.message,
             error.nodes,
             path=error.path,
             original_error=error.original_error,
-            extensions=self._shown["extensions"],
+            extensions=self._formatted["extensions"],
         )
 
     @property
     def formatted(self) -> GraphQLFormattedError:
-        return cast("GraphQLFormattedError", self._shown)
+        return cast("GraphQLFormattedError", self._formatted)
 
 
-class Streams(Schema):
-    """A schema whose operations over a long-lived connection are as fresh, and as clear, as single requests.
+class StreamingSchema(Schema):
+    """A schema with limits, errors in the format of this API, and shared subscriptions.
 
-    Who subscribes in the same words as others is told with them: each change is executed and written once for all.
+    Clients that send the same subscription share one execution: each event is executed and serialized once for all.
     """
 
-    def __init__(self, **how: Any) -> None:
-        super().__init__(**how)
-        self._shared: dict[bytes, _Shared] = {}
+    def __init__(self, *, limits: Limits, **options: Any) -> None:
+        self.documents = DocumentCache(limits)
+        self._subscriptions: dict[bytes, SharedSubscription] = {}
+        super().__init__(extensions=[lambda: QueryLimiter(self.documents)], **options)
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Log nothing: `schema.errors` logs failures of the server, and not the mistakes of clients."""
 
     async def stream(
         self,
@@ -67,132 +65,90 @@ class Streams(Schema):
         operation_extensions: dict[str, Any] | None = None,
         allowed_operation_types: Iterable[OperationType] | None = None,
     ) -> Any:
-        # Of its connection's context an operation takes what never changes; what is loaded and when now is are its own.
-        own = Request(context_value.context)
+        # A connection runs several operations. Each one needs its own current time and data loaders.
+        context = RequestContext(context_value.context)
         results = await super().stream(
-            query, variable_values, own, root_value, operation_name, operation_extensions, allowed_operation_types
+            query, variable_values, context, root_value, operation_name, operation_extensions, allowed_operation_types
         )
-        if not isinstance(query, str) or not _is_shared(query, str(operation_name or "")):
-            return _shown(results)
+        if not isinstance(query, str) or not _is_shareable(query, str(operation_name or "")):
+            return _with_client_errors(results)
         try:
             key = orjson.dumps([query, variable_values, operation_name])
-        except TypeError:  # nested more deeply than it writes
-            return _shown(results)
-        shared = self._shared.get(key)
-        if shared is None or shared.over:
-            shared = self._shared[key] = _Shared(_shown(results), lambda: self._forget(key))
+        except TypeError:  # the variables are nested too deeply for orjson
+            return _with_client_errors(results)
+        shared = self._subscriptions.get(key)
+        if shared is None or shared.is_closed:
+            results = _with_client_errors(results)
+            shared = self._subscriptions[key] = SharedSubscription(results, lambda: self._forget(key))
         else:
             await results.aclose()
-        return shared.follow(shared.results.follow())
+        return shared.subscribe(shared.results.subscribe())
 
     def _forget(self, key: bytes) -> None:
-        if (shared := self._shared.get(key)) is not None and shared.over:
-            del self._shared[key]
+        if (shared := self._subscriptions.get(key)) is not None and shared.is_closed:
+            del self._subscriptions[key]
 
 
-@lru_cache(KNOWN)
-def _is_shared(query: str, operation_name: str) -> bool:
-    """Whether all who send a query are to be told the same: a subscription that begins at no place of its own."""
-    if len(query) > LONGEST or "after" in query:
+@lru_cache(MAX_DOCUMENTS)
+def _is_shareable(query: str, operation_name: str) -> bool:
+    """Return whether all clients that send the query get the same events: a subscription without the argument `after`."""
+    if len(query) > MAX_DOCUMENT_LENGTH or "after" in query:
         return False
     try:
-        operation = get_operation_ast(parse(query, max_tokens=LONGEST), operation_name or None)
+        operation = get_operation_ast(parse(query, max_tokens=MAX_DOCUMENT_LENGTH), operation_name or None)
     except (GraphQLError, RecursionError):
         return False
     return operation is not None and operation.operation.value == "subscription"
 
 
-class _Shared:
-    """The results of one subscription for all who follow it; it is over a moment after nobody does."""
+class SharedSubscription:
+    """One execution of a subscription, and its subscribers. It ends a moment after the last subscriber leaves."""
 
-    def __init__(self, results: AsyncGenerator[Any, None], forget: Callable[[], None]) -> None:
+    def __init__(self, results: AsyncGenerator[Any, None], on_close: Callable[[], None]) -> None:
         self.results: Broadcast[Any] = Broadcast()
-        self.over = False
-        self._followers = 0
-        self._forget = forget
-        self._task = asyncio.create_task(self._tell(results))
-        # Whoever was to follow may be gone before it began.
-        asyncio.get_running_loop().call_later(LINGER, self._end_alone)
+        self.is_closed = False
+        self._subscribers = 0
+        self._on_close = on_close
+        self._task = asyncio.create_task(self._publish(results))
+        # The first client may disconnect before it subscribes.
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close_if_unused)
 
-    async def _tell(self, results: AsyncGenerator[Any, None]) -> None:
+    async def _publish(self, results: AsyncGenerator[Any, None]) -> None:
         try:
             async with aclosing(results):
                 async for result in results:
                     if isinstance(result, ExecutionResult) and result.data is not None:
                         result.data = cast("Any", orjson.Fragment(orjson.dumps(result.data)))
-                    # Who comes after an error is to meet it, too.
-                    self.over = self.over or bool(result.errors)
-                    self.results.tell([result])
+                    # After an error, new subscribers start an execution of their own, which reports the error to them.
+                    self.is_closed = self.is_closed or bool(result.errors)
+                    self.results.publish([result])
         finally:
-            self.over = True
-            self._forget()
-            self.results.end()
+            self.is_closed = True
+            self._on_close()
+            self.results.close()
 
-    async def follow(self, results: Following[Any]) -> AsyncGenerator[Any, None]:
-        """The results, for one who follows them."""
-        self._followers += 1
+    async def subscribe(self, results: Subscriber[Any]) -> AsyncGenerator[Any, None]:
+        """Yield the results from now on; the last one is an error if the subscriber falls too far behind."""
+        self._subscribers += 1
         try:
             async for result in results:
                 yield result
-        except TooSlowError as problem:
-            yield ExecutionResult(data=None, errors=[_ShownError(GraphQLError(str(problem), original_error=problem))])
+        except SubscriberTooSlowError as error:
+            yield ExecutionResult(data=None, errors=[_ClientError(GraphQLError(str(error), original_error=error))])
         finally:
-            self._followers -= 1
-            # Somebody may be about to follow.
-            asyncio.get_running_loop().call_later(LINGER, self._end_alone)
+            self._subscribers -= 1
+            # Another client may be about to subscribe.
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close_if_unused)
 
-    def _end_alone(self) -> None:
-        if not self._followers:
+    def _close_if_unused(self) -> None:
+        if not self._subscribers:
             self._task.cancel()
 
 
-async def _shown(results: Any) -> AsyncGenerator[Any, None]:
+async def _with_client_errors(results: Any) -> AsyncGenerator[Any, None]:
     async with aclosing(results):
         async for result in results:
             if isinstance(result, ExecutionResult) and result.errors:
-                yield replace(result, errors=[_ShownError(error) for error in result.errors])
+                yield replace(result, errors=[_ClientError(error) for error in result.errors])
             else:
                 yield result
-
-
-class TextWebSocket(ASGIWebSocketAdapter):
-    """Sends text, as the protocol and browsers want it, where JSON is made as bytes; takes nothing but messages."""
-
-    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
-        try:
-            async with aclosing(super().iter_json(ignore_parsing_errors=ignore_parsing_errors)) as messages:
-                async for message in messages:
-                    if not isinstance(message, dict) or not _is_message(message):
-                        raise NonJsonMessageReceived
-                    yield message
-        except HTTPException as refusal:
-            raise NonJsonMessageReceived from refusal
-
-    async def send_json(self, message: Mapping[str, object]) -> None:
-        try:
-            await self.ws.send_text(orjson.dumps(message).decode())
-        except WebSocketDisconnect as cause:
-            raise WebSocketDisconnected from cause
-
-
-def _is_message(message: dict[str, Any]) -> bool:
-    payload = message.get("payload")
-    return isinstance(message.get("id", ""), str) and (payload is None or isinstance(payload, dict))
-
-
-class QuietHandler(BaseGraphQLTransportWSHandler[Request, None]):
-    """Takes a client that has gone for what it is, and no failure of ours; closes on one that asks for too much at once."""
-
-    async def handle_subscribe(self, message: SubscribeMessage) -> None:
-        most = self.max_subscriptions_per_connection
-        if self.connection_acknowledged and most is not None and len(self.operations) >= most:
-            reason = (
-                f"At most {most} operations at a time are answered on one connection; complete some, or open another."
-            )
-            await self.websocket.close(code=TOO_MANY, reason=reason)
-            return
-        await super().handle_subscribe(message)
-
-    async def handle_task_exception(self, error: Exception) -> None:
-        if not isinstance(error, WebSocketDisconnected):
-            await super().handle_task_exception(error)

@@ -1,0 +1,1 @@
+"""The cache of documents, and the limits of queries."""

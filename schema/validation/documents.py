@@ -1,8 +1,8 @@
-"""Documents on their way from text to execution: parsed, measured, validated and priced, and kept within a bound.
+"""The cache of parsed documents, and the extension that validates documents and checks them against the limits.
 
-To read a text takes long, for what the event loop may be kept from all others. So one is read after the other, with what
-is known already between them; and after one that had to be refused the next has to wait for some times as long. Whoever
-sends nothing else takes a small part of the time so, however many they are.
+Parsing and validating block the event loop. Documents are therefore parsed one at a time, and cached documents run in
+between. After a document is rejected, the next one waits for a multiple of the time that the rejection took. Clients that
+send only invalid documents therefore get a small part of the processor time, regardless of their number.
 """
 
 import asyncio
@@ -10,149 +10,148 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, get_operation_ast, parse
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, get_operation_ast
 from strawberry.extensions import SchemaExtension
-from strawberry.schema.schema import validate_document
 from strawberry.types.graphql import OperationType
 
+from resolvers.deadline import start_deadline
 from resolvers.limits import Limits
-from schema.validation.limits import Cost, Variables, measured, too_complex
-from storage.deadline import deadline
+from schema.private_api import core_schema, provided_operation_name, validate_document
+from schema.validation.limits import Cost, Variables, check_limits, too_complex_error
+from schema.validation.rules import VALIDATION_RULES, parse_document
 
-KNOWN, LONGEST = 256, 20_000  # queries of which something is kept, and the characters that one of them may have
-TOGETHER = 1_000_000  # characters of all of them; parsed, each takes up to 300 bytes
-PAUSE, SHORTEST = 4, 0.005  # after a refusal: times what it took, and seconds
-PER_TOKEN = 20  # characters; text in quotes, blanks and comments are read, too, though they are few tokens or none
+MAX_DOCUMENTS = 256  # in the cache
+MAX_DOCUMENT_LENGTH = 20_000  # characters; longer documents are not cached
+MAX_TOTAL_LENGTH = 1_000_000  # characters of all cached documents; a parsed character takes up to 300 bytes
+DELAY_FACTOR = 4  # delay after a rejection, in multiples of the time that it took
+MIN_DELAY = 0.005  # seconds
+MAX_CHARACTERS_PER_TOKEN = 20  # strings, whitespace and comments take time to read, but are few tokens or none
 
 
 @dataclass
-class Document:
-    """What is known of a text."""
+class CachedDocument:
+    """A parsed document, and what is known about its operations. The keys are operation names as in requests."""
 
-    parsed: DocumentNode
-    errors: list[GraphQLError] | None = None  # until it is validated
-    costs: dict[str | None, Cost | None] = field(default_factory=dict)  # by name of operation
-    straight: dict[str | None, Any] = field(default_factory=dict)  # by name of operation, for `known.py`
+    ast: DocumentNode
+    errors: list[GraphQLError] | None = None  # None until the document is validated
+    costs: dict[str | None, Cost | None] = field(default_factory=dict)
+    plans: dict[str | None, Any] = field(default_factory=dict)  # for the schema class; deleted with the document
 
-    def too_dear(
+    def check_cost(
         self,
         operation: OperationDefinitionNode,
         name: str | None,
         variables: Variables | None,
-        schema: Any,
+        schema: GraphQLSchema,
         limits: Limits,
     ) -> GraphQLError | None:
-        """Why its operation of that name is not carried out with these variables, if it is not."""
+        """Return an error if the operation costs too much with these variables."""
         if name not in self.costs:
-            self.costs[name] = Cost.of(schema, self.parsed, operation, limits)
+            self.costs[name] = Cost.estimate(schema, self.ast, operation, limits)
         cost = self.costs[name]
-        return cost.refused(variables) if cost else None
+        return cost.check(variables) if cost else None
 
 
-class Documents:
-    """What a schema has made of the texts that it was sent last."""
+class DocumentCache:
+    """The most recently used documents of a schema, by text."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.recent: OrderedDict[str, Document] = OrderedDict()  # what is kept; the latest is the last
-        self._characters = 0  # of their texts
+        self.recent: OrderedDict[str, CachedDocument] = OrderedDict()  # least recently used first
+        self._total_length = 0  # characters of all texts
         self._turn = asyncio.Lock()
-        self._next = 0.0  # by the event loop's clock
+        self._next_turn = 0.0  # by the clock of the event loop
 
-    async def turn(self) -> None:
-        """Waits until a text may be read. What follows must not wait for anything."""
+    async def wait_turn(self) -> None:
+        """Wait until a document may be parsed. The caller must parse it before it awaits anything."""
         async with self._turn:
-            await asyncio.sleep(max(self._next - asyncio.get_running_loop().time(), 0))
+            await asyncio.sleep(max(self._next_turn - asyncio.get_running_loop().time(), 0))
 
     @contextmanager
-    def refusing(self) -> Iterator[list[GraphQLError]]:
-        """Around what may refuse a text: by an exception, or by errors in the list."""
+    def delay_after_rejection(self) -> Iterator[list[GraphQLError]]:
+        """Delay the next turn if the block raises an exception or adds errors to the list."""
         loop = asyncio.get_running_loop()
-        began, refused = loop.time(), True
+        started_at, rejected = loop.time(), True
         errors: list[GraphQLError] = []
         try:
             yield errors
-            refused = bool(errors)
+            rejected = bool(errors)
         finally:
-            if refused:
-                self._next = loop.time() + max((loop.time() - began) * PAUSE, SHORTEST)
+            if rejected:
+                self._next_turn = loop.time() + max((loop.time() - started_at) * DELAY_FACTOR, MIN_DELAY)
 
-    def known(self, text: str) -> Document | None:
-        """What is kept of a text that was read before, if anything is."""
-        if found := self.recent.get(text):
+    def get(self, text: str) -> CachedDocument | None:
+        """Return the cached document of a text, if there is one."""
+        if document := self.recent.get(text):
             self.recent.move_to_end(text)
-        return found
+        return document
 
-    def of(self, text: str) -> Document:
-        """The document of a text; raises GraphQLError."""
-        if found := self.known(text):
-            return found
-        tokens = self.limits.tokens
-        if len(text) > tokens * PER_TOKEN:
-            raise too_complex(
-                f"The query has {len(text)} characters; at most {tokens * PER_TOKEN} may be. Use variables."
+    def get_or_parse(self, text: str) -> CachedDocument:
+        """Return the document of a text. Raise GraphQLError if it is too long or not valid syntax."""
+        if document := self.get(text):
+            return document
+        max_length = self.limits.tokens * MAX_CHARACTERS_PER_TOKEN
+        if len(text) > max_length:
+            raise too_complex_error(
+                f"The query has {len(text)} characters; at most {max_length} are allowed. Use variables."
             )
-        found = Document(parse(text, max_tokens=tokens))
-        self._keep(text, found)
-        return found
+        document = CachedDocument(parse_document(text, self.limits.tokens))
+        self._add(text, document)
+        return document
 
-    def _keep(self, text: str, document: Document) -> None:
-        if len(text) > LONGEST:
+    def _add(self, text: str, document: CachedDocument) -> None:
+        if len(text) > MAX_DOCUMENT_LENGTH:
             return
         self.recent[text] = document
-        self._characters += len(text)
-        while len(self.recent) > KNOWN or self._characters > TOGETHER:
+        self._total_length += len(text)
+        while len(self.recent) > MAX_DOCUMENTS or self._total_length > MAX_TOTAL_LENGTH:
             oldest, _ = self.recent.popitem(last=False)
-            self._characters -= len(oldest)
+            self._total_length -= len(oldest)
 
 
-class Judged(SchemaExtension):
-    """Lets through what is valid and within the limits."""
+class QueryLimiter(SchemaExtension):
+    """Parses and validates documents through the cache, and rejects those that exceed a limit."""
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: DocumentCache) -> None:
         self._documents = documents
-        self._found: Document | None = None
+        self._document: CachedDocument | None = None
 
     async def on_parse(self) -> AsyncIterator[None]:
         context = self.execution_context
         if context.query:
-            await self._documents.turn()
-            with self._documents.refusing():
-                self._found = self._documents.of(context.query)
-            context.graphql_document = self._found.parsed
+            await self._documents.wait_turn()
+            with self._documents.delay_after_rejection():
+                self._document = self._documents.get_or_parse(context.query)
+            context.graphql_document = self._document.ast
         yield
 
     def on_validate(self) -> Iterator[None]:
-        with self._documents.refusing() as errors:
-            errors += self._judged()
+        with self._documents.delay_after_rejection() as errors:
+            errors += self._validate()
         self.execution_context.pre_execution_errors = errors
         yield
 
-    def _judged(self) -> list[GraphQLError]:
-        context, limits = self.execution_context, self._documents.limits
-        found = self._found
-        assert found is not None  # noqa: S101, for the type checker: it was parsed
-        schema = cast("Any", context.schema)._schema
-        if found.errors is None:
-            too_much = measured(found.parsed, limits)
-            found.errors = [too_much] if too_much else validate_document(schema, found.parsed, context.validation_rules)
-        if found.errors:
-            return found.errors
-        # Not the name that Strawberry makes up where none is given: of several operations, none is meant then.
-        operation = get_operation_ast(found.parsed, context._provided_operation_name)
+    def _validate(self) -> list[GraphQLError]:
+        context, limits, document = self.execution_context, self._documents.limits, self._document
+        assert document is not None  # noqa: S101, for the type checker: it was parsed
+        schema = core_schema(context.schema)
+        if document.errors is None:
+            too_complex = check_limits(document.ast, limits)
+            document.errors = (
+                [too_complex] if too_complex else validate_document(schema, document.ast, VALIDATION_RULES)
+            )
+        if document.errors:
+            return document.errors
+        name = provided_operation_name(context)
+        operation = get_operation_ast(document.ast, name)
         if operation is None:
-            return [GraphQLError("operationName: is required, as there are several.")]
-        too_dear = found.too_dear(operation, context._provided_operation_name, context.variables, schema, limits)
-        return [too_dear] if too_dear else []
+            return [GraphQLError("operationName: is required, because the document has several operations.")]
+        too_expensive = document.check_cost(operation, name, context.variables, schema, limits)
+        return [too_expensive] if too_expensive else []
 
     def on_execute(self) -> Iterator[None]:
         if self.execution_context.operation_type is OperationType.QUERY:
-            begin(self._documents.limits)
+            start_deadline(self._documents.limits)
         yield
-
-
-def begin(limits: Limits) -> None:
-    """From now on the store has so long for what this task reads. A change is not cut off, nor is a subscription."""
-    deadline.set(asyncio.get_running_loop().time() + limits.seconds)

@@ -1,10 +1,11 @@
-"""What a query may ask for: judged when its text is met first, and once more where its variables decide.
+"""The limits of a query: of its text before it is validated, and of its cost for the variables of each request.
 
-1.  `Measure` is what a text alone tells: how deep, how many aliases, directives and fields of the root. It is taken before
-    the query is validated, which takes longer. Each fragment is looked at once, however often it is spread: Strawberry's
-    own limiters follow every spread anew, and 25 fragments that spread the next one twice keep them busy for minutes.
-2.  `Cost` is how many values an answer can have: the leaves that are selected, times the page sizes of the lists that they
-    are in. A list without a page size counts as `ESTIMATES` says, and an argument that is a list by its members.
+1.  `check_limits` counts depth, aliases, directives and root fields before the document is validated, because validation
+    takes longer. It visits each fragment once, however often it is spread. Strawberry's own limiters follow every spread:
+    25 fragments that spread the next one twice keep them busy for minutes.
+2.  `Cost` is the largest number of values in a response: the selected leaves, multiplied by the page sizes of the lists that
+    contain them. A list without a page size counts with its entry in `ESTIMATED_LENGTHS`, and an argument that is a list with
+    its length.
 """
 
 from collections import Counter
@@ -34,227 +35,239 @@ from graphql import (
 )
 from graphql.utilities import value_from_ast_untyped
 
+from resolvers.failures import QUERY_TOO_COMPLEX
 from resolvers.limits import Limits
 from resolvers.validation.models import Page
 
-# Members of a list that has no page size, about: of a busy day's calendar, of a device's last weeks, of a year by days.
-ESTIMATES = {"sessionCalendar": 1000, "deviceSessions": 1000, "presence": 400}
-OTHERS = 100
-INTROSPECTION = 10_000  # values, about, of the whole schema
-MEMBERS = {"createSessions": "input", "heartbeat": "devices"}
-PER_MEMBER = 8  # values, about as many as a new session's fields
-
-MOST_MEMBERS = 2**31
+# Typical lengths of lists without a page size: a busy day's calendar, a device's last weeks, a year by days.
+ESTIMATED_LENGTHS = {"sessionCalendar": 1000, "deviceSessions": 1000, "presence": 400}
+DEFAULT_LENGTH = 100
+INTROSPECTION_COST = 10_000  # values, about the whole schema
+LIST_ARGUMENTS = {"createSessions": "input", "heartbeat": "devices"}
+VALUES_PER_MEMBER = 8  # about the number of fields of a new session
+MAX_MEMBERS = 2**31
 
 Variables = Mapping[str, Any]
 
 
 class Size(NamedTuple):
-    """Of a list: by the variables, and the largest that it can be."""
+    """The length of a list, as a function of the variables, and its maximum for all variables."""
 
-    by: Callable[[Variables], int]
-    most: int
-
-
-Sizes = tuple[Size, ...]  # of a list in a list
+    length: Callable[[Variables], int]
+    maximum: int
 
 
-def too_complex(what: str) -> GraphQLError:
-    """What a client is told of a query that asks for too much."""
-    return GraphQLError(what, extensions={"code": "QUERY_TOO_COMPLEX"})
+Sizes = tuple[Size, ...]  # the lists that contain a value, from the outside in
 
 
-class Measure(NamedTuple):
-    """Of a selection, with all that it spreads."""
+def too_complex_error(message: str) -> GraphQLError:
+    """Return the error for a query that exceeds a limit."""
+    return GraphQLError(message, extensions={"code": QUERY_TOO_COMPLEX.code})
+
+
+class Counts(NamedTuple):
+    """The counts of a selection set, including the fragments that it spreads."""
 
     depth: int = 0
     aliases: int = 0
     directives: int = 0
-    fields: int = 0  # at its first level
+    fields: int = 0  # at the first level
 
 
-class _Measuring:
+class _Counter:
+    """Counts the selection sets of a document. Keeps the counts of each fragment."""
+
     def __init__(self, document: DocumentNode) -> None:
-        definitions = document.definitions
-        self._fragments = {each.name.value: each for each in definitions if isinstance(each, FragmentDefinitionNode)}
-        self._known: dict[str, Measure] = {}
+        self._fragments = _fragments(document)
+        self._counts: dict[str, Counts] = {}
 
-    def of(self, selection_set: SelectionSetNode | None) -> Measure:
+    def count(self, selection_set: SelectionSetNode | None) -> Counts:
         depth = aliases = directives = fields = 0
         for node in selection_set.selections if selection_set else ():
             directives += len(node.directives or ())
             if isinstance(node, FieldNode):
-                inner = self.of(node.selection_set)
+                inner = self.count(node.selection_set)
                 depth = max(depth, inner.depth + 1)
                 aliases += node.alias is not None
                 fields += 1
             else:
                 if isinstance(node, FragmentSpreadNode):
-                    inner = self._fragment(node.name.value)
+                    inner = self._count_fragment(node.name.value)
                 else:
-                    inner = self.of(cast("InlineFragmentNode", node).selection_set)
+                    inner = self.count(cast("InlineFragmentNode", node).selection_set)
                 depth = max(depth, inner.depth)
                 fields += inner.fields
             aliases += inner.aliases
             directives += inner.directives
-        return Measure(depth, aliases, directives, fields)
+        return Counts(depth, aliases, directives, fields)
 
-    def _fragment(self, name: str) -> Measure:
-        if name not in self._known:
-            self._known[name] = Measure()  # of one that spreads itself; validation refuses it
+    def _count_fragment(self, name: str) -> Counts:
+        if name not in self._counts:
+            self._counts[name] = Counts()  # for a fragment that spreads itself, which validation rejects
             if fragment := self._fragments.get(name):
-                found = self.of(fragment.selection_set)
-                self._known[name] = found._replace(directives=found.directives + len(fragment.directives or ()))
-        return self._known[name]
+                counts = self.count(fragment.selection_set)
+                self._counts[name] = counts._replace(directives=counts.directives + len(fragment.directives or ()))
+        return self._counts[name]
 
 
-def measured(document: DocumentNode, limits: Limits) -> GraphQLError | None:
-    """Why a document is not even validated, if it is not."""
-    measuring = _Measuring(document)
+def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+    definitions = (node for node in document.definitions if isinstance(node, FragmentDefinitionNode))
+    return {fragment.name.value: fragment for fragment in definitions}
+
+
+def check_limits(document: DocumentNode, limits: Limits) -> GraphQLError | None:
+    """Return an error if an operation of the document exceeds a limit, whatever its variables are."""
+    counter = _Counter(document)
     for operation in document.definitions:
         if not isinstance(operation, OperationDefinitionNode):
             continue
-        found = measuring.of(operation.selection_set)
-        own = len(operation.directives or ())
-        own += sum(len(each.directives or ()) for each in operation.variable_definitions or ())
-        for name, has, most in (
-            ("aliases", found.aliases, limits.aliases),
-            ("directives", found.directives + own, limits.directives),
-            ("fields of the root", found.fields, limits.root_fields),
-            ("levels of fields", found.depth, limits.depth),
+        counts = counter.count(operation.selection_set)
+        directives = counts.directives + len(operation.directives or ())
+        directives += sum(len(variable.directives or ()) for variable in operation.variable_definitions or ())
+        for name, count, limit in (
+            ("aliases", counts.aliases, limits.aliases),
+            ("directives", directives, limits.directives),
+            ("root fields", counts.fields, limits.root_fields),
+            ("levels of fields", counts.depth, limits.depth),
         ):
-            if has > most:
-                return too_complex(
-                    f"The query has {has if has < 10**9 else 'far too many'} {name}; at most {most} may be."
-                )
+            if count > limit:
+                shown_count = count if count < 10**9 else "far too many"
+                return too_complex_error(f"The query has {shown_count} {name}; at most {limit} are allowed.")
     return None
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of an operation: values, each as often as the sizes say."""
+    """The cost of an operation as a function of its variables: the number of values for each combination of lists."""
 
     values: Mapping[Sizes, int]
-    most: int
+    limit: int
 
     @classmethod
-    def of(
+    def estimate(
         cls, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode, limits: Limits
     ) -> "Cost | None":
-        """The cost of a valid operation; None for one that is allowed whatever its variables are."""
-        values = _Costing(schema, document, operation, limits.page).of_operation()
-        dearest = sum(count * prod(size.most for size in sizes) for sizes, count in values.items())
-        return cls(values, limits.cost) if dearest > limits.cost else None
+        """Return the cost of a valid operation, or None if no variables can make it exceed the limit."""
+        values = _Estimator(schema, document, operation, limits.page).estimate()
+        maximum = sum(count * prod(size.maximum for size in sizes) for sizes, count in values.items())
+        return cls(values, limits.cost) if maximum > limits.cost else None
 
-    def refused(self, variables: Variables | None) -> GraphQLError | None:
-        """Why the operation is not carried out with such variables, if it is not."""
-        given = variables or {}
-        values = sum(count * prod(size.by(given) for size in sizes) for sizes, count in self.values.items())
-        if values <= self.most:
+    def check(self, variables: Variables | None) -> GraphQLError | None:
+        """Return an error if the operation exceeds the limit with these variables."""
+        provided = variables or {}
+        values = sum(count * prod(size.length(provided) for size in sizes) for sizes, count in self.values.items())
+        if values <= self.limit:
             return None
-        return too_complex(
-            f"The query asks for up to {values if values < 10**12 else 'far too many'} values; at most {self.most} may be: "
-            "ask for smaller pages, or for fewer fields."
+        shown_values = values if values < 10**12 else "far too many"
+        return too_complex_error(
+            f"The query selects up to {shown_values} values; at most {self.limit} are allowed. "
+            "Use smaller pages or fewer fields."
         )
 
 
-class _Costing:
+class _Estimator:
+    """Estimates the cost of one operation. Keeps the values of each fragment."""
+
     def __init__(
-        self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode, largest: int
+        self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode, max_page: int
     ) -> None:
-        definitions = document.definitions
         self._schema = schema
         self._operation = operation
-        self._largest = largest
-        self._fragments = {each.name.value: each for each in definitions if isinstance(each, FragmentDefinitionNode)}
-        self._known: dict[tuple[str, Size | None], Counter[Sizes]] = {}
+        self._max_page = max_page
+        self._fragments = _fragments(document)
+        self._fragment_values: dict[tuple[str, Size | None], Counter[Sizes]] = {}
         defaults = ((v.variable.name.value, v.default_value) for v in operation.variable_definitions or ())
         self._defaults = {name: value_from_ast_untyped(value) for name, value in defaults if value is not None}
 
-    def of_operation(self) -> Counter[Sizes]:
-        return self._of(self._schema.get_root_type(self._operation.operation), self._operation.selection_set, None)
+    def estimate(self) -> Counter[Sizes]:
+        root = self._schema.get_root_type(self._operation.operation)
+        return self._selection_values(root, self._operation.selection_set, None)
 
-    def _of(self, parent: Any, selection_set: SelectionSetNode, page: Size | None) -> Counter[Sizes]:
-        """What is selected of a type, below a list of a page size if there is one."""
-        found: Counter[Sizes] = Counter()
+    def _selection_values(self, parent: Any, selection_set: SelectionSetNode, page: Size | None) -> Counter[Sizes]:
+        """Return the values that are selected on a type. `page` is the page size of the connection around it."""
+        values: Counter[Sizes] = Counter()
         for node in selection_set.selections:
             if isinstance(node, FieldNode):
-                found.update(self._of_field(parent, node, page))
+                values.update(self._field_values(parent, node, page))
             elif isinstance(node, FragmentSpreadNode):
-                found.update(self._of_fragment(node.name.value, page))
+                values.update(self._spread_values(node.name.value, page))
             else:
                 inline = cast("InlineFragmentNode", node)
-                of = self._schema.type_map[inline.type_condition.name.value] if inline.type_condition else parent
-                found.update(self._of(of, inline.selection_set, page))
-        return found
+                condition = inline.type_condition
+                narrowed = self._schema.type_map[condition.name.value] if condition else parent
+                values.update(self._selection_values(narrowed, inline.selection_set, page))
+        return values
 
-    def _of_fragment(self, name: str, page: Size | None) -> Counter[Sizes]:
-        if (name, page) not in self._known:
+    def _spread_values(self, name: str, page: Size | None) -> Counter[Sizes]:
+        if (name, page) not in self._fragment_values:
             fragment = self._fragments[name]
-            of = self._schema.type_map[fragment.type_condition.name.value]
-            self._known[name, page] = self._of(of, fragment.selection_set, page)
-        return self._known[name, page]
+            parent = self._schema.type_map[fragment.type_condition.name.value]
+            self._fragment_values[name, page] = self._selection_values(parent, fragment.selection_set, page)
+        return self._fragment_values[name, page]
 
-    def _of_field(self, parent: Any, node: FieldNode, page: Size | None) -> Counter[Sizes]:
+    def _field_values(self, parent: Any, node: FieldNode, page: Size | None) -> Counter[Sizes]:
         name = node.name.value
         if name.startswith("__"):
-            return Counter({(): 1 if name == "__typename" else INTROSPECTION})
+            return Counter({(): 1 if name == "__typename" else INTROSPECTION_COST})
         field: GraphQLField = parent.fields[name]
-        own: Counter[Sizes] = Counter()
-        if name in MEMBERS:
-            own[(self._members(node, MEMBERS[name]),)] = PER_MEMBER
+        values: Counter[Sizes] = Counter()
+        if name in LIST_ARGUMENTS:
+            values[(self._argument_size(node, LIST_ARGUMENTS[name]),)] = VALUES_PER_MEMBER
         if "first" in field.args:
-            page = self._page(node)
+            page = self._page_size(node)
         if node.selection_set is None:
-            own[()] += 1
-            return own
-        inner = self._of(get_named_type(field.type), node.selection_set, page)
+            values[()] += 1
+            return values
+        inner = self._selection_values(get_named_type(field.type), node.selection_set, page)
         if is_list_type(get_nullable_type(field.type)):
-            size = page or _constant(ESTIMATES.get(name, OTHERS))
+            size = page or _constant_size(ESTIMATED_LENGTHS.get(name, DEFAULT_LENGTH))
             inner = Counter({(size, *sizes): count for sizes, count in inner.items()})
-        own.update(inner)
-        return own
+        values.update(inner)
+        return values
 
-    def _page(self, node: FieldNode) -> Size:
+    def _page_size(self, node: FieldNode) -> Size:
         first, last = self._argument(node, "first"), self._argument(node, "last")
 
-        def size(given: Variables) -> int:
-            asked = [n for n in (first.value(given), last.value(given)) if isinstance(n, int)]
-            # A page that is too large, or none at all, is refused where it is read, and told of there.
-            return max(0, min(max(asked, default=Page.DEFAULT), self._largest))
+        def size(variables: Variables) -> int:
+            numbers = [n for n in (first.value(variables), last.value(variables)) if isinstance(n, int)]
+            # The resolver rejects a page size that is out of range.
+            return max(0, min(max(numbers, default=Page.DEFAULT), self._max_page))
 
-        return Size(size, self._largest if first.varies or last.varies else size({}))
+        return Size(size, self._max_page if first.is_variable or last.is_variable else size({}))
 
-    def _members(self, node: FieldNode, name: str) -> Size:
+    def _argument_size(self, node: FieldNode, name: str) -> Size:
         argument = self._argument(node, name)
 
-        def size(given: Variables) -> int:
-            value = argument.value(given)
+        def size(variables: Variables) -> int:
+            value = argument.value(variables)
             return len(value) if isinstance(value, list) else 1
 
-        return Size(size, MOST_MEMBERS if argument.varies else size({}))
+        return Size(size, MAX_MEMBERS if argument.is_variable else size({}))
 
     def _argument(self, node: FieldNode, name: str) -> "_Argument":
-        written = next((each.value for each in node.arguments or () if each.name.value == name), None)
-        return _Argument(written, self._defaults)
+        arguments = node.arguments or ()
+        return _Argument(next((a.value for a in arguments if a.name.value == name), None), self._defaults)
 
 
 class _Argument(NamedTuple):
-    written: ValueNode | None
+    """An argument as written in the document, and the defaults of variables."""
+
+    node: ValueNode | None
     defaults: Mapping[str, Any]
 
     @property
-    def varies(self) -> bool:
-        return isinstance(self.written, VariableNode)
+    def is_variable(self) -> bool:
+        return isinstance(self.node, VariableNode)
 
-    def value(self, given: Variables) -> Any:
-        if isinstance(self.written, VariableNode):
-            name = self.written.name.value
-            return given.get(name, self.defaults.get(name))
-        if isinstance(self.written, ListValueNode):
-            return list(self.written.values)
-        return int(self.written.value) if isinstance(self.written, IntValueNode) else None
+    def value(self, variables: Variables) -> Any:
+        """Return a number, a list, or None. The members of a list literal are nodes."""
+        if isinstance(self.node, VariableNode):
+            name = self.node.name.value
+            return variables.get(name, self.defaults.get(name))
+        if isinstance(self.node, ListValueNode):
+            return list(self.node.values)
+        return int(self.node.value) if isinstance(self.node, IntValueNode) else None
 
 
-def _constant(size: int) -> Size:
+def _constant_size(size: int) -> Size:
     return Size(lambda _: size, size)

@@ -1,4 +1,4 @@
-"""Brings a database to the tables that this release expects."""
+"""Creates and upgrades the tables of a database."""
 
 import asyncio
 import os
@@ -20,20 +20,20 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from storage.errors import StoreUnusableError
 from storage.store import sqlite_path
 
-WRITABLE = "write to the file and to its folder"
-WAYS = {
-    sqlite3.SQLITE_BUSY: "wait until the other process that writes to it is done",
-    sqlite3.SQLITE_READONLY: f"let this user {WRITABLE}",
-    sqlite3.SQLITE_CANTOPEN: f"let this user {WRITABLE}",
-    sqlite3.SQLITE_FULL: "make room on its disk",
-    sqlite3.SQLITE_IOERR: "see that its disk works and has room",
+MAKE_WRITABLE = "give this user write access to the file and its folder"
+ADVICE = {
+    sqlite3.SQLITE_BUSY: "wait until the other process that writes to it has finished",
+    sqlite3.SQLITE_READONLY: MAKE_WRITABLE,
+    sqlite3.SQLITE_CANTOPEN: MAKE_WRITABLE,
+    sqlite3.SQLITE_FULL: "free some space on its disk",
+    sqlite3.SQLITE_IOERR: "check that its disk works and has space",
 }
-BORN = 2.0  # seconds that another process may take to begin a file that it has made
-LOCK = 0x6E65_7400  # of two servers that start at once the second waits
+CREATION_TIMEOUT = 2.0  # seconds in which another process may write to a file that it has created
+ADVISORY_LOCK = 0x6E65_7400  # of two servers that start at once, the second waits
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Creates or upgrades a database, in one transaction; raises `StoreUnusableError` with one sentence for a person."""
+    """Create or upgrade a database in one transaction. Raise `StoreUnusableError` with a sentence for the operator."""
     path = sqlite_path(url)
     name = "The PostgreSQL database" if path is None else str(path)
     try:
@@ -44,15 +44,16 @@ def migrate(url: str, revision: str = "head") -> None:
     except (DatabaseError, sqlite3.DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as cause:
         problem = getattr(cause, "orig", cause)
         reason = str(problem).partition("\n")[0]
-        way = "have its operator look"
+        advice = "ask its administrator"
         if path is not None:
-            way = WAYS.get(getattr(problem, "sqlite_errorcode", 0) & 0xFF, "restore a backup")
+            advice = ADVICE.get(getattr(problem, "sqlite_errorcode", 0) & 0xFF, "restore a backup")
         raise StoreUnusableError(
-            f"{name} cannot be used as a database ({reason}). Name another one in DATABASE_URL, or {way}."
+            f"{name} cannot be used as a database ({reason}). Set DATABASE_URL to another one, or {advice}."
         ) from cause
     except CommandError as cause:
         raise StoreUnusableError(
-            f"{name} was made by a newer release of netsessions ({cause}). Install that release, or name another database."
+            f"{name} was written by a newer release of netsessions ({cause}). Install that release, or set DATABASE_URL to "
+            "another database."
         ) from cause
     except OSError as cause:
         if path is not None:
@@ -68,40 +69,39 @@ def _upgrade(connection: Connection, revision: str) -> None:
     command.upgrade(config, revision)
 
 
-def _usable(path: Path) -> None:
-    """Raises `StoreUnusableError` where SQLite would begin anew in place of a database of which something is left, and
-    where it would find out only later that it cannot write."""
-    for place in (path, path.absolute().parent):
-        if place.exists() and not os.access(place, os.W_OK):
+def _check_file(path: Path) -> None:
+    """Raise `StoreUnusableError` if the file is read-only, or if SQLite would replace the rest of a lost database."""
+    for location in (path, path.absolute().parent):
+        if location.exists() and not os.access(location, os.W_OK):
             raise StoreUnusableError(
-                f"{place} is read only. Let this user {WRITABLE}, or name another in DATABASE_URL."
+                f"{location} is read-only. Set DATABASE_URL to another database, or {MAKE_WRITABLE}."
             )
     log = Path(f"{path}-wal")
     if not path.exists():
         if log.exists() and log.stat().st_size:
             raise StoreUnusableError(
-                f"{path} is missing, but {log.name} of it is there. Put it back, or restore a backup; to begin with an empty "
-                "database, delete that."
+                f"{path} is missing, but its log {log.name} exists. Put the file back, or restore a backup. To start with an "
+                "empty database, delete the log."
             )
         return
-    end = time.monotonic() + BORN
+    deadline = time.monotonic() + CREATION_TIMEOUT
     while not path.stat().st_size:
-        if time.monotonic() > end:
+        if time.monotonic() > deadline:
             raise StoreUnusableError(
-                f"{path} has no content. Restore a backup, or delete it to begin with an empty database."
+                f"{path} is an empty file. Restore a backup, or delete the file to start with an empty database."
             )
         time.sleep(0.1)
 
 
 def _migrate_sqlite(path: Path, revision: str) -> None:
     path.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _usable(path)
+    _check_file(path)
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
 
-    # The driver would commit before DDL; told to keep out, it leaves the transaction to us, so a failed upgrade undoes
-    # itself, and of two servers that start at once the second waits.
+    # By default, the driver commits before DDL statements. With its own transactions switched off, a failed upgrade is
+    # rolled back, and of two servers that start at once the second waits.
     @event.listens_for(engine, "connect")
-    def _keep_out(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    def _disable_driver_transactions(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         assert isinstance(connection, sqlite3.Connection)  # noqa: S101, for the type checker
         connection.isolation_level = None
         connection.execute("PRAGMA busy_timeout = 30000")
@@ -121,5 +121,5 @@ async def _migrate_postgresql(url: str, revision: str) -> None:
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     async with engine.begin() as connection:
-        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
         await connection.run_sync(_upgrade, revision)

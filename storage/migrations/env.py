@@ -1,4 +1,4 @@
-"""What Alembic runs: it upgrades over the connection that it is handed."""
+"""Alembic's environment: runs migrations on the connection that the caller passes."""
 
 from alembic import context
 from sqlmodel import SQLModel

@@ -1,4 +1,4 @@
-"""PostgreSQL, as `storage/store.py` asks for it."""
+"""The store on PostgreSQL."""
 
 from storage.postgresql.store import connect
 

@@ -1,0 +1,1 @@
+"""Named SQL statements, one module per subject. Functions return statements; values are passed as parameters."""

@@ -1,39 +1,57 @@
-"""Named questions and changes about what a database holds beside sessions and devices, for moving it into another."""
+"""Statements that copy a database into another one."""
 
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Insert, Select, Table, func, select
+from sqlalchemy import Insert, Select, Table, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from storage.queries.clauses import number, text
-from storage.queries.journal import NOTED
-from storage.tables import ACCOUNTING, CHANGES, TOKENS, change
+from storage.queries.clauses import table_parameters, text_param
+from storage.tables import (
+    ACCOUNTING,
+    INSERT_COLUMNS,
+    JOURNAL,
+    JOURNAL_COLUMNS,
+    SAVED_RESPONSES,
+    TOKENS,
+    entry,
+    session,
+)
 
-KEYED = (TOKENS, ACCOUNTING)
-
-
-@cache
-def histories() -> Select[Any]:
-    """What was changed of sessions, in the order of `NOTED`, oldest first."""
-    return select(*(change[name] for name in NOTED)).where(change.before.is_not(None)).order_by(change.seq)
-
-
-@cache
-def count_histories() -> Select[Any]:
-    """How many such changes there are."""
-    return select(func.count()).select_from(CHANGES).where(change.before.is_not(None))
+TABLES_WITH_KEYS = (TOKENS, ACCOUNTING, SAVED_RESPONSES)  # copied whole; existing keys are skipped
 
 
 @cache
-def every(table: Table) -> Select[Any]:
-    """All rows of a table."""
+def stored_sessions() -> Select[Any]:
+    """Select every column of all sessions that the database does not compute, in the order of `INSERT_COLUMNS`."""
+    return select(*(session[name] for name in INSERT_COLUMNS))
+
+
+@cache
+def stored_sessions_of_device() -> Select[Any]:
+    """Select the same columns of the sessions of `mac`."""
+    return stored_sessions().where(session.mac == text_param("mac"))
+
+
+@cache
+def history_entries() -> Select[Any]:
+    """Select the journal entries of updated and deleted sessions, as `JOURNAL_COLUMNS`; oldest first."""
+    return select(*(entry[name] for name in JOURNAL_COLUMNS)).where(entry.before.is_not(None)).order_by(entry.seq)
+
+
+@cache
+def count_history_entries() -> Select[Any]:
+    """Count the journal entries of updated and deleted sessions."""
+    return select(func.count()).select_from(JOURNAL).where(entry.before.is_not(None))
+
+
+@cache
+def all_rows(table: Table) -> Select[Any]:
+    """Select all rows of a table."""
     return select(table)
 
 
 @cache
-def put(table: Table) -> Insert:
-    """A row of a table, unless its key is there."""
-    numbers = {column.name for column in table.c if isinstance(column.type, BigInteger)}
-    values = {column.name: number(column.name) if column.name in numbers else text(column.name) for column in table.c}
-    return insert(table).values(values).on_conflict_do_nothing()
+def insert_if_absent(table: Table) -> Insert:
+    """Insert a row into a table unless its key exists."""
+    return insert(table).values(table_parameters(table, table.c.keys())).on_conflict_do_nothing()

@@ -1,29 +1,39 @@
-"""Named questions about devices. A page of devices takes two: its MACs, then what their sessions tell."""
+"""Queries for devices. A page of devices takes two: the devices, then what their sessions say about them."""
 
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, Text, and_, case, func, literal_column, or_, select
 
-from storage.queries.clauses import among, between, constant, contains, fold, in_order, known_end, number, of_classes
-from storage.tables import CLASSES, DEVICES, LONGER, OPEN, SESSIONS, SPANS, device, session
+from storage.queries.clauses import (
+    between_cursors,
+    casefold,
+    contains,
+    in_json_array,
+    in_span_classes,
+    integer_literal,
+    integer_param,
+    last_known_end,
+    order_by_names,
+)
+from storage.tables import DEVICES, LONGEST, OPEN, SESSIONS, SPAN_CLASSES, SPAN_LIMITS, device, session
 
-Condition = Literal["connected", "disconnected", "search", "search_unicode"]
-Order = Literal["MAC", "NAME", "LAST_SEEN"]
+DeviceCondition = Literal["connected", "disconnected", "search", "search_unicode"]
+DeviceOrder = Literal["MAC", "NAME", "LAST_SEEN"]
 
-NEVER = 2**61  # beyond every instant
+NEVER = 2**61  # an instant after all others
 
 
 class DeviceRow(NamedTuple):
-    """A device as a person named it."""
+    """A device with the name and owner that a person entered."""
 
     mac: str
     name: str | None
     owner: str | None
 
 
-class SightingRow(NamedTuple):
-    """What a device's sessions tell: first and last instant seen (microseconds), and how many are open."""
+class ActivityRow(NamedTuple):
+    """A device's first and last observed instant in microseconds, and its number of open sessions."""
 
     mac: str
     first_seen: int
@@ -31,99 +41,102 @@ class SightingRow(NamedTuple):
     open: int
 
 
-_DEVICE = (device.mac, device.name, device.owner)
+_ROW_COLUMNS = (device.mac, device.name, device.owner)
 
 
-def _online() -> Select[Any]:
+def _connected_macs() -> Select[Any]:
     return select(session.mac).where(session.span == OPEN)
 
 
 def _last_seen() -> ColumnElement[int | None]:
-    """The last end of the device that was seen, by a few seeks a class, however many sessions it has.
+    """Return the last observed end of the device, by a few index lookups per class for any number of sessions.
 
-    What started a whole span before the newest of its class ended before that one began.
+    In each class, a session that started a whole span before the newest one ended before the newest one started.
     """
     other = SESSIONS.alias().c
 
-    def near_the_newest(n: int) -> ColumnElement[bool]:
-        of_device = and_(other.mac == device.mac, of_classes(other.span, n))
+    def is_near_newest(n: int) -> ColumnElement[bool]:
+        of_device = and_(other.mac == device.mac, in_span_classes(other.span, n))
         newest = select(func.max(other.starts_at)).where(of_device).correlate(DEVICES).scalar_subquery()
-        return and_(of_classes(session.span, n), session.starts_at >= newest - constant(SPANS[n] if n < LONGER else 0))
+        limit = integer_literal(SPAN_LIMITS[n] if n < LONGEST else 0)
+        return and_(in_span_classes(session.span, n), session.starts_at >= newest - limit)
 
-    reached = or_(of_classes(session.span, LONGER), *(near_the_newest(n) for n in CLASSES if n != LONGER))
-    last = select(func.max(known_end())).where(session.mac == device.mac, reached)
+    candidates = or_(in_span_classes(session.span, LONGEST), *(is_near_newest(n) for n in SPAN_CLASSES if n != LONGEST))
+    last = select(func.max(last_known_end())).where(session.mac == device.mac, candidates)
     return last.correlate(DEVICES).scalar_subquery()
 
 
-def _key(order: Literal["NAME", "LAST_SEEN"]) -> ColumnElement[Any]:
-    """What devices rise by before their MAC."""
+def _sort_key(order: Literal["NAME", "LAST_SEEN"]) -> ColumnElement[Any]:
+    """Return the first sort column of a page, in ascending order, before the MAC."""
     if order == "NAME":
         unnamed, named = literal_column("'1'", Text), literal_column("'0'", Text)
-        return case((device.name.is_(None), unnamed), else_=named + fold(device.name))
-    return case((device.mac.in_(_online()), constant(-NEVER)), else_=func.coalesce(-_last_seen(), constant(NEVER)))
+        return case((device.name.is_(None), unnamed), else_=named + casefold(device.name))
+    is_connected = device.mac.in_(_connected_macs())
+    return case((is_connected, integer_literal(-NEVER)), else_=func.coalesce(-_last_seen(), integer_literal(NEVER)))
 
 
-def _filtered(statement: Select[Any], conditions: frozenset[Condition]) -> Select[Any]:
+def _filter(statement: Select[Any], conditions: frozenset[DeviceCondition]) -> Select[Any]:
     for name in sorted(conditions):
         match name:
             case "connected":
-                statement = statement.where(device.mac.in_(_online()))
+                statement = statement.where(device.mac.in_(_connected_macs()))
             case "disconnected":
-                statement = statement.where(device.mac.not_in(_online()))
+                statement = statement.where(device.mac.not_in(_connected_macs()))
             case "search" | "search_unicode":
-                searched = (device.mac, device.name, device.owner)
-                statement = statement.where(contains(searched, name))
+                statement = statement.where(contains(_ROW_COLUMNS, name))
     return statement
 
 
 @cache
-def page(
-    conditions: frozenset[Condition], order: Order = "MAC", *, after: bool, before: bool, backward: bool
+def device_page(
+    conditions: frozenset[DeviceCondition], order: DeviceOrder = "MAC", *, after: bool, before: bool, backward: bool
 ) -> Select[Any]:
-    """A keyset page of devices, `limit` long; unless by MAC, with the key of each, by which they rise, in front.
+    """Select a page of `limit` devices by cursor. The sort key is the first column, unless the order is by MAC.
 
-    By name, those without one come last. Last seen are those that are connected, never those without sessions.
+    By name, devices without one are last. By last seen, connected devices are first and devices without sessions last.
     """
-    place: dict[str, Any] = {"mac": device.mac}
-    statement = _filtered(select(*_DEVICE), conditions)
-    texts = {"mac"}
+    columns: dict[str, Any] = {"mac": device.mac}
+    statement = _filter(select(*_ROW_COLUMNS), conditions)
+    text_columns = {"mac"}
     if order != "MAC":
-        found = statement.with_only_columns(_key(order).label("key"), *_DEVICE).subquery()
-        place = {"key": found.c.key, "mac": found.c.mac}
-        statement = select(*found.c)
-        texts |= {"key"} if order == "NAME" else set()
-    statement = between(statement, place, descending=False, after=after, before=before, texts=texts)
-    return in_order(statement, place, falls=backward).limit(number("limit"))
+        devices = statement.with_only_columns(_sort_key(order).label("key"), *_ROW_COLUMNS).subquery()
+        columns = {"key": devices.c.key, "mac": devices.c.mac}
+        statement = select(*devices.c)
+        text_columns |= {"key"} if order == "NAME" else set()
+    statement = between_cursors(
+        statement, columns, descending=False, after=after, before=before, text_columns=text_columns
+    )
+    return order_by_names(statement, columns, descending=backward).limit(integer_param("limit"))
 
 
 @cache
-def count(conditions: frozenset[Condition]) -> Select[Any]:
-    """How many devices there are under the conditions."""
-    return _filtered(select(func.count()).select_from(DEVICES), conditions)
+def count_devices(conditions: frozenset[DeviceCondition]) -> Select[Any]:
+    """Count the devices that meet the conditions."""
+    return _filter(select(func.count()).select_from(DEVICES), conditions)
 
 
 @cache
-def every() -> Select[Any]:
-    """All devices."""
-    return select(*_DEVICE)
+def all_devices() -> Select[Any]:
+    """Select all devices."""
+    return select(*_ROW_COLUMNS)
 
 
 @cache
-def named() -> Select[Any]:
-    """The devices of `macs` (a JSON array)."""
-    return select(*_DEVICE).where(among(device.mac, "macs"))
+def devices_by_macs() -> Select[Any]:
+    """Select the devices of `macs` (a JSON array)."""
+    return select(*_ROW_COLUMNS).where(in_json_array(device.mac, "macs"))
 
 
 @cache
-def sightings() -> Select[Any]:
-    """What the sessions of `macs` (a JSON array) tell."""
+def activity_by_macs() -> Select[Any]:
+    """Select the `ActivityRow` of each of `macs` (a JSON array) that has sessions."""
     return (
         select(
             session.mac,
             func.min(session.starts_at),
-            func.max(known_end()),
+            func.max(last_known_end()),
             func.count().filter(session.span == OPEN),
         )
-        .where(among(session.mac, "macs"))
+        .where(in_json_array(session.mac, "macs"))
         .group_by(session.mac)
     )

@@ -1,7 +1,7 @@
-"""Named questions about events: the ends of sessions that lie in a window, or the sessions that overlap it.
+"""Queries for events: the ends of sessions that lie in a window, or the sessions that overlap it.
 
-Parameters: `since`, `until`, `now` (instants), `needle` (see `clauses.like`), `limit`, `offset`, `reach` (their sum),
-`after_key`, `after_id`, `after_side`.
+Parameters: `since`, `until`, `now` (instants), `needle` (see `clauses.like_pattern`), `limit`, `offset`, `reach` (their
+sum), `after_key`, `after_id`, `after_side`.
 """
 
 from collections.abc import Sequence
@@ -24,50 +24,49 @@ from sqlalchemy import (
 from sqlalchemy import cast as sql_cast
 
 from storage.queries.clauses import (
-    COLUMNS,
-    Search,
-    between,
-    constant,
+    SearchCondition,
+    between_cursors,
+    casefold,
     contains,
-    counted,
+    count_sessions_where,
     duration,
-    ended_inside,
-    fold,
-    in_order,
+    ends_in_window,
+    integer_literal,
+    integer_param,
     ip_order,
-    number,
-    ordered,
-    overlapping,
-    started_inside,
-    united,
+    order_by_names,
+    ordered_branch,
+    overlaps_window,
+    starts_in_window,
+    union_branches,
 )
-from storage.queries.sessions import WIDTH, SessionRow
+from storage.queries.event_types import EventKind, has_kind
 from storage.tables import (
-    CLASSES,
     CONNECTED,
     DEVICES,
-    LONGER,
-    MARKED_END,
-    MARKED_START,
+    LONGEST,
     NO_END,
     NO_START,
+    ROW_WIDTH,
+    SESSION_COLUMNS,
+    SPAN_CLASSES,
+    UNUSUAL_END,
+    UNUSUAL_START,
+    SessionRow,
     device,
     session,
 )
 
-Kind = Literal["ALL", "SESSIONS", "MISSING", "VOIDED", "NEW", "DOWN"]
-Sort = Literal[
+EventSort = Literal[
     "order", "name", "owner", "occurred_at", "event_type", "connected_at", "disconnected_at", "duration", "ip", "info",
     "connected", "mac",
 ]  # fmt: skip
 
-NEW_DEVICE, DEVICE_DOWN, VOIDED = "New Device", "Device Down", "VOIDED"
-
 
 class EventRow(NamedTuple):
-    """A session and, unless the row is a session, the event at one of its ends.
+    """A session and one of its events, or only the session in lists of sessions.
 
-    `key`, the session's id and `side` (0 start, 1 end) place it in its list; name and owner are its device's, if asked for.
+    `key`, the session's id and `side` are the row's cursor. The device's name and owner are set if the query has them.
     """
 
     session: SessionRow
@@ -79,121 +78,114 @@ class EventRow(NamedTuple):
     owner: str | None = None
 
     @classmethod
-    def of(cls, row: Sequence[Any]) -> Self:
-        """A row of `page` or `table`."""
-        return cls(SessionRow._make(row[:WIDTH]), *row[WIDTH:])
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """Convert a row of `event_page` or `event_table`."""
+        return cls(SessionRow._make(row[:ROW_WIDTH]), *row[ROW_WIDTH:])
 
 
-PLACE = ("key", "id", "side")  # of a row in a list that is in order of time
+CURSOR_COLUMNS = ("key", "id", "side")  # of a row in a list ordered by time
 
-# The side of a session at which an event lies; rows that are sessions lie at the start.
+# The side of a session on which an event lies. In lists of sessions, every row has the side START.
 START, END = 0, 1
 
 
 class _Branch(NamedTuple):
-    """Rows of one kind that one index finds: sessions, or the events at one side of them."""
+    """Rows that one index finds: sessions, or the events on one side of sessions."""
 
     where: ColumnElement[bool]
     side: int
-    events: bool = True
+    is_event: bool = True
 
     @property
-    def place(self) -> dict[str, Any]:
-        """The columns by which the rows are ordered. The stored start carries the index."""
+    def cursor_columns(self) -> dict[str, Any]:
+        """The columns by which the rows are ordered. The key of starts is `starts_at` because that column is indexed."""
         key = session.disconnected_at if self.side == END else session.starts_at
         return {"key": key, "id": session.id, "side": literal_column(str(self.side), SmallInteger)}
 
     def rows(self) -> Select[Any]:
-        """The sessions, with what `EventRow` adds to them."""
-        event: tuple[ColumnElement[Any], ColumnElement[Any]]
-        if not self.events:
-            event = sql_cast(null(), BigInteger), sql_cast(null(), Text)
+        """Select the columns of `EventRow`, without name and owner."""
+        at: ColumnElement[Any] = session.connected_at
+        event_type: ColumnElement[Any] = session.connection_event
+        if not self.is_event:
+            at, event_type = sql_cast(null(), BigInteger), sql_cast(null(), Text)
         elif self.side == END:
-            event = session.disconnected_at, session.disconnection_event
-        else:
-            event = session.connected_at, session.connection_event
-        at, event_type = event
-        place = (column.label(name) for name, column in self.place.items() if name != "id")
-        return select(*COLUMNS, at.label("occurred_at"), event_type.label("event_type"), *place).where(self.where)
-
-
-def _is(event_type: Any, kind: Kind) -> ColumnElement[bool]:
-    match kind:
-        case "VOIDED":  # whatever begins with it, as a range that an index finds
-            return and_(event_type >= VOIDED, event_type < VOIDED[:-1] + chr(ord(VOIDED[-1]) + 1))
-        case "NEW":
-            return event_type == NEW_DEVICE
-        case _:
-            return event_type == DEVICE_DOWN
+            at, event_type = session.disconnected_at, session.disconnection_event
+        cursor = (column.label(name) for name, column in self.cursor_columns.items() if name != "id")
+        columns = (*SESSION_COLUMNS, at.label("occurred_at"), event_type.label("event_type"), *cursor)
+        return select(*columns).where(self.where)
 
 
 def _starts() -> list[_Branch]:
-    return [_Branch(started_inside(n), START) for n in CLASSES if n != NO_START]
+    return [_Branch(starts_in_window(n), START) for n in SPAN_CLASSES if n != NO_START]
 
 
 def _ends(since: ColumnElement[int] | None = None, until: ColumnElement[int] | None = None) -> list[_Branch]:
-    # Of a session whose start was not seen, the end is what is stored as its start.
-    seen_alone = _Branch(started_inside(NO_START), END)
-    return [*(_Branch(ended_inside(n, since, until), END) for n in range(LONGER + 1)), seen_alone]
+    # A session without a start has its end in `starts_at`.
+    without_start = _Branch(starts_in_window(NO_START), END)
+    return [*(_Branch(ends_in_window(n, since, until), END) for n in range(LONGEST + 1)), without_start]
 
 
-def _branches(kind: Kind) -> list[_Branch]:
-    """What rows of a kind are made of; no row is of two."""
+def _branches(kind: EventKind) -> list[_Branch]:
+    """Return the branches of a kind of list. No row is in two of them."""
     match kind:
         case "SESSIONS":
-            return [_Branch(overlapping(n), START, events=False) for n in CLASSES]
+            return [_Branch(overlaps_window(n), START, is_event=False) for n in SPAN_CLASSES]
         case "MISSING":
-            return [_Branch(overlapping(n), START, events=False) for n in (NO_START, NO_END)]
+            return [_Branch(overlaps_window(n), START, is_event=False) for n in (NO_START, NO_END)]
         case "ALL":
             return [*_starts(), *_ends()]
-    since, until = number("since"), number("until")
-    started = and_(session.starts_at >= since, session.starts_at < until)
-    ended = and_(session.disconnected_at >= since, session.disconnected_at < until)
+    since, until = integer_param("since"), integer_param("until")
+    starts = and_(session.starts_at >= since, session.starts_at < until)
+    ends = and_(session.disconnected_at >= since, session.disconnected_at < until)
     return [
-        _Branch(and_(literal_column(MARKED_START), _is(session.connection_event, kind), started), START),
-        _Branch(and_(literal_column(MARKED_END), _is(session.disconnection_event, kind), ended), END),
+        _Branch(and_(literal_column(UNUSUAL_START), has_kind(session.connection_event, kind), starts), START),
+        _Branch(and_(literal_column(UNUSUAL_END), has_kind(session.disconnection_event, kind), ends), END),
     ]
 
 
-def _page(kind: Kind, *, after: bool, before: bool, falls: bool, limit: str, merges: bool) -> Subquery:
-    """The rows of which a page is made: no branch gives more than a page, and none sorts the whole period."""
+def _page(
+    kind: EventKind, *, after: bool, before: bool, descending: bool, limit: str, merge_branches: bool
+) -> Subquery:
+    """Return a superset of a page: each branch returns at most one page, and none sorts the whole window."""
 
-    def of_page(branch: _Branch) -> Select[Any]:
-        return between(branch.rows(), branch.place, descending=True, after=after, before=before)
+    def between(branch: _Branch) -> Select[Any]:
+        return between_cursors(branch.rows(), branch.cursor_columns, descending=True, after=after, before=before)
 
-    def first(branch: _Branch) -> Select[Any]:
-        return ordered(of_page(branch), branch.place, falls=falls, limit=number(limit))
+    def first_rows(branch: _Branch) -> Select[Any]:
+        names = branch.cursor_columns
+        return ordered_branch(between(branch), names, descending=descending, limit=integer_param(limit))
 
     branches = _branches(kind)
     if kind == "ALL":
-        # Ends have no index of their own. But a page holds nothing beyond the last of as many starts as it has rows, and
-        # few ends lie before that.
-        of_start = of_page if merges else first
-        starts = in_order(united([of_start(branch) for branch in _starts()]), ("key", "id"), falls=falls)
-        last = starts.limit(1).offset(number(limit) - constant(1)).cte("last_start")
-        reach = select(last.c.key).scalar_subquery()
-        since, until = number("since"), number("until")
+        # Ends have no index of their own. But a page of n rows reaches at most as far as the n-th start, and few ends lie
+        # within that range.
+        start_rows = between if merge_branches else first_rows
+        starts = union_branches([start_rows(branch) for branch in _starts()])
+        starts = order_by_names(starts, ("key", "id"), descending=descending)
+        last_start = starts.limit(1).offset(integer_param(limit) - integer_literal(1)).cte("last_start")
+        key = select(last_start.c.key).scalar_subquery()
+        since, until = integer_param("since"), integer_param("until")
         ends = (
-            _ends(since=func.coalesce(reach, since))
-            if falls
-            else _ends(until=func.coalesce(reach + constant(1), until))
+            _ends(since=func.coalesce(key, since))
+            if descending
+            else _ends(until=func.coalesce(key + integer_literal(1), until))
         )
         branches = [*_starts(), *ends]
-    return united([first(branch) for branch in branches]).subquery("event")
+    return union_branches([first_rows(branch) for branch in branches]).subquery("event")
 
 
-def _rows(kind: Kind) -> Subquery:
-    return united([branch.rows() for branch in _branches(kind)]).subquery("event")
+def _all_rows(kind: EventKind) -> Subquery:
+    return union_branches([branch.rows() for branch in _branches(kind)]).subquery("event")
 
 
-def _sorted_by(row: Any, sort: Sort) -> ColumnElement[Any]:
+def _sort_column(row: Any, sort: EventSort) -> ColumnElement[Any]:
     match sort:
         case "order":
             return row.key
         case "name":
-            return fold(device.name)
+            return casefold(device.name)
         case "owner":
-            return fold(device.owner)
+            return casefold(device.owner)
         case "duration":
             return duration(row)
         case "ip":
@@ -204,14 +196,14 @@ def _sorted_by(row: Any, sort: Sort) -> ColumnElement[Any]:
             return getattr(row, sort)
 
 
-def _first(by: ColumnElement[Any], sort: Sort, *, descending: bool) -> ColumnElement[Any]:
-    """The order of a column, nothing counting as less than anything on every database."""
+def _order_by(column: ColumnElement[Any], sort: EventSort, *, descending: bool) -> ColumnElement[Any]:
+    """Return the order by a column, with nulls as the smallest values on every database."""
     if sort == "order":
-        return by.desc() if descending else by.asc()
-    return by.desc().nulls_last() if descending else by.asc().nulls_first()
+        return column.desc() if descending else column.asc()
+    return column.desc().nulls_last() if descending else column.asc().nulls_first()
 
 
-def _searched(row: Any, statement: Select[Any], search: Search | None) -> Select[Any]:
+def _search(row: Any, statement: Select[Any], search: SearchCondition | None) -> Select[Any]:
     if search is None:
         return statement
     columns = (row.mac, row.ip, row.info, row.connection_event, row.disconnection_event, device.name, device.owner)
@@ -223,52 +215,68 @@ def _with_devices(rows: Subquery, *columns: Any) -> Select[Any]:
 
 
 @cache
-def page(
-    kind: Kind, *, after: bool, before: bool, backward: bool, search: Search | None = None, merges: bool = True
+def event_page(
+    kind: EventKind,
+    *,
+    after: bool,
+    before: bool,
+    backward: bool,
+    search: SearchCondition | None = None,
+    merge_branches: bool = True,
 ) -> Select[Any]:
-    """A keyset page of events, newest first, `limit` long; see `Store.merges`."""
+    """Select a page of `limit` events by cursor, newest first. `merge_branches` is `Store.merges_ordered_unions`."""
     if search is None:
-        rows = _page(kind, after=after, before=before, falls=not backward, limit="limit", merges=merges)
-        found = select(*rows.c)
+        rows = _page(
+            kind, after=after, before=before, descending=not backward, limit="limit", merge_branches=merge_branches
+        )
+        statement = select(*rows.c)
     else:
-        rows = _rows(kind)
-        place = {name: rows.c[name] for name in PLACE}
-        searched = _searched(rows.c, _with_devices(rows, *rows.c), search)
-        found = between(searched, place, descending=True, after=after, before=before)
-    return in_order(found, PLACE, falls=not backward).limit(number("limit"))
+        rows = _all_rows(kind)
+        cursor_columns = {name: rows.c[name] for name in CURSOR_COLUMNS}
+        matching = _search(rows.c, _with_devices(rows, *rows.c), search)
+        statement = between_cursors(matching, cursor_columns, descending=True, after=after, before=before)
+    return order_by_names(statement, CURSOR_COLUMNS, descending=not backward).limit(integer_param("limit"))
 
 
 @cache
-def table(
-    kind: Kind, sort: Sort, *, descending: bool, search: Search | None, limited: bool, merges: bool = True
+def event_table(
+    kind: EventKind,
+    sort: EventSort,
+    *,
+    descending: bool,
+    search: SearchCondition | None,
+    limited: bool,
+    merge_branches: bool = True,
 ) -> Select[Any]:
-    """Events with their device's name and owner, in the order of a column; newest first within equals.
+    """Select events with their device's name and owner, sorted by a column; newest first among equal values.
 
-    Where it is limited, `limit` rows after the first `offset`, whose sum is `reach`.
+    If `limited`, select `limit` rows after the first `offset`, whose sum is `reach`.
     """
-    newest = limited and sort == "order" and descending and search is None
-    rows = _page(kind, after=False, before=False, falls=True, limit="reach", merges=merges) if newest else _rows(kind)
+    is_newest_first = limited and sort == "order" and descending and search is None
+    if is_newest_first:
+        rows = _page(kind, after=False, before=False, descending=True, limit="reach", merge_branches=merge_branches)
+    else:
+        rows = _all_rows(kind)
     row = rows.c
-    by = _sorted_by(row, sort)
-    statement = _searched(row, _with_devices(rows, *row, device.name, device.owner), search).order_by(
-        _first(by, sort, descending=descending), row.key.desc(), row.id.desc(), row.side.desc()
+    statement = _search(row, _with_devices(rows, *row, device.name, device.owner), search).order_by(
+        _order_by(_sort_column(row, sort), sort, descending=descending), row.key.desc(), row.id.desc(), row.side.desc()
     )
-    return statement.limit(number("limit")).offset(number("offset")) if limited else statement
+    return statement.limit(integer_param("limit")).offset(integer_param("offset")) if limited else statement
 
 
 @cache
-def count(kind: Kind, *, search: Search | None) -> Select[Any]:
-    """How many rows `table` has."""
+def count_events(kind: EventKind, *, search: SearchCondition | None) -> Select[Any]:
+    """Count the rows of `event_table`."""
     if search is None:
-        return select(counted(branch.where for branch in _branches(kind)))
-    rows = _rows(kind)
-    return _searched(rows.c, _with_devices(rows, func.count()), search)
+        return select(count_sessions_where(branch.where for branch in _branches(kind)))
+    rows = _all_rows(kind)
+    return _search(rows.c, _with_devices(rows, func.count()), search)
 
 
 @cache
-def totals() -> Select[Any]:
-    """One row: how many rows each kind has, in the order of `Kind`."""
+def count_events_by_kind() -> Select[Any]:
+    """Select one row with the number of rows of each kind, in the order of `EventKind`."""
     counts: list[ColumnElement[Any]] = [
-        counted(branch.where for branch in _branches(kind)).label(kind) for kind in get_args(Kind)
+        count_sessions_where(branch.where for branch in _branches(kind)).label(kind) for kind in get_args(EventKind)
     ]
     return select(*counts)

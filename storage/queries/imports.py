@@ -1,16 +1,16 @@
-"""Named questions of an import: which stays the store holds already. A stay is a session of a device at an address."""
+"""Queries of an import for sessions that the database already contains, matched by device, IP address and time."""
 
 from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, or_, select
 
-from storage.queries.clauses import known_end, number, of_classes, text
-from storage.tables import CLASSES, NO_START, OPEN, session
+from storage.queries.clauses import in_span_classes, integer_param, last_known_end, text_param
+from storage.tables import NO_START, OPEN, SPAN_CLASSES, session
 
 
-class HeldRow(NamedTuple):
-    """What tells one stay of `mac` at `ip` from another; instants in microseconds."""
+class ExistingSession(NamedTuple):
+    """What distinguishes one session of a device and address from another; instants in microseconds."""
 
     id: int
     connected_at: int | None
@@ -20,63 +20,56 @@ class HeldRow(NamedTuple):
     info: str
 
 
-_HELD = (
-    session.id,
-    session.connected_at,
-    session.disconnected_at,
-    session.connection_event,
-    session.disconnection_event,
-    session.info,
-)
+_EXISTING_COLUMNS = tuple(session[name] for name in ExistingSession._fields)
 
 
 @cache
-def stays() -> Select[Any]:
-    """Device, start and address of every session."""
+def session_keys() -> Select[Any]:
+    """Select device, start and address of every session."""
     return select(session.mac, session.starts_at, session.ip)
 
 
 @cache
-def ended_stay() -> Select[Any]:
-    """One row if the store holds the stay of `mac` at `ip` that began at `starts_at`, and knows that it ended."""
+def ended_session() -> Select[Any]:
+    """Select one row if a session of `mac` at `ip` that started at `starts_at` has ended."""
     return (
         select(session.id)
         .where(
-            session.mac == text("mac"),
-            of_classes(session.span, *(n for n in CLASSES if n not in (OPEN, NO_START))),
-            session.starts_at == number("starts_at"),
-            session.ip == text("ip"),
+            session.mac == text_param("mac"),
+            in_span_classes(session.span, *(n for n in SPAN_CLASSES if n not in (OPEN, NO_START))),
+            session.starts_at == integer_param("starts_at"),
+            session.ip == text_param("ip"),
         )
         .limit(1)
     )
 
 
 @cache
-def begun_at() -> Select[Any]:
-    """The stays of `mac` at `ip` that began at `starts_at`, as `HeldRow`; the oldest first."""
+def sessions_started_at() -> Select[Any]:
+    """Select the sessions of `mac` at `ip` that started at `starts_at`, as `ExistingSession`; oldest first."""
     return (
-        select(*_HELD)
+        select(*_EXISTING_COLUMNS)
         .where(
-            session.mac == text("mac"),
-            of_classes(session.span, *CLASSES),
-            session.starts_at == number("starts_at"),
-            session.ip == text("ip"),
+            session.mac == text_param("mac"),
+            in_span_classes(session.span, *SPAN_CLASSES),
+            session.starts_at == integer_param("starts_at"),
+            session.ip == text_param("ip"),
         )
         .order_by(session.id)
     )
 
 
 @cache
-def reaching_into() -> Select[Any]:
-    """The stays of `mac` at `ip` that touch the time from `since` to `until`, as `HeldRow`; the latest first."""
+def sessions_reaching_into() -> Select[Any]:
+    """Select the sessions of `mac` at `ip` that touch `since` to `until`, as `ExistingSession`; latest first."""
     return (
-        select(*_HELD)
+        select(*_EXISTING_COLUMNS)
         .where(
-            session.mac == text("mac"),
-            of_classes(session.span, *CLASSES),
-            session.starts_at <= number("until"),
-            session.ip == text("ip"),
-            or_(session.span == OPEN, known_end() >= number("since")),
+            session.mac == text_param("mac"),
+            in_span_classes(session.span, *SPAN_CLASSES),
+            session.starts_at <= integer_param("until"),
+            session.ip == text_param("ip"),
+            or_(session.span == OPEN, last_known_end() >= integer_param("since")),
         )
         .order_by(session.starts_at.desc(), session.id.desc())
     )

@@ -1,99 +1,107 @@
-"""Named questions and changes of the journal: what was created, updated and deleted, in the order of commits.
+"""Statements on the journal: which sessions were created, updated and deleted, in the order of commits.
 
-What was created is kept for as long as a subscriber may come back for it; what changed or deleted a session, until it is
-pruned: it is the session's history.
+Entries of created sessions are kept while subscribers may resume from them. Entries of updated and deleted sessions are
+the history of a session and are kept until they are pruned.
 """
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, Delete, Insert, Select, Text, and_, delete, func, insert, literal_column, select
 
-from storage.queries.clauses import COLUMNS, number, text
-from storage.queries.sessions import SessionRow
+from storage.queries.clauses import integer_param, table_parameters, text_param
 from storage.store import CREATED
-from storage.tables import CHANGES, SESSIONS, change, session
+from storage.tables import JOURNAL, JOURNAL_COLUMNS, SESSION_COLUMNS, SESSIONS, SessionRow, entry, session
 
-Kind = Literal["CREATED", "UPDATED", "DELETED"]
-
-NOTED = ("at", "kind", "mac", "id", "who", "before", "after")
+JournalKind = Literal["CREATED", "UPDATED", "DELETED"]
 
 
-class ChangeRow(NamedTuple):
-    """A change as the journal has it, and the session as it is when it is read; None where it is gone."""
+class JournalRow(NamedTuple):
+    """A journal entry with the session as it is at the time of reading, or None if the session no longer exists."""
 
     seq: int
     at: int
-    kind: Kind
+    kind: JournalKind
     mac: str
-    id: int  # of the session, with its MAC; also where it is gone
+    id: int  # of the session, with its MAC; set even if the session no longer exists
     session: SessionRow | None
 
     @classmethod
-    def of(cls, row: Sequence[Any]) -> Self:
-        """A row of `since`."""
-        seq, at, kind, mac, identity, *found = row
-        return cls(seq, at, kind, mac, identity, None if found[0] is None else SessionRow._make(found))
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """Convert a row of `entries_since`."""
+        seq, at, kind, mac, identity, *columns = row
+        return cls(seq, at, kind, mac, identity, None if columns[0] is None else SessionRow._make(columns))
+
+
+def write_snapshot(row: SessionRow) -> str:
+    """Return a session as a JSON object by column name, the form of `before` and `after`."""
+    return json.dumps(row._asdict())
+
+
+def read_snapshot(text: str) -> SessionRow:
+    """Return the session of a snapshot. Columns that it lacks are None; columns that no longer exist are ignored."""
+    values = json.loads(text)
+    return SessionRow._make(map(values.get, SessionRow._fields))
 
 
 @cache
-def insert_change() -> Insert:
-    """A change, of the parameters in `NOTED`."""
-    numbers = ("at", "id")
-    return insert(CHANGES).values({name: number(name) if name in numbers else text(name) for name in NOTED})
+def insert_entry() -> Insert:
+    """Insert an entry with the parameters `JOURNAL_COLUMNS`."""
+    return insert(JOURNAL).values(table_parameters(JOURNAL, JOURNAL_COLUMNS))
 
 
 @cache
-def last() -> Select[Any]:
-    """The number of the last change; 0 where there is none."""
-    return select(func.coalesce(func.max(change.seq), literal_column("0")))
+def last_seq() -> Select[Any]:
+    """Select the number of the last entry, or 0."""
+    return select(func.coalesce(func.max(entry.seq), literal_column("0")))
 
 
 @cache
-def since() -> Select[Any]:
-    """The changes after the number `after` and up to `upto`, at most `limit`, each with its session."""
-    joined = CHANGES.outerjoin(SESSIONS, and_(session.mac == change.mac, session.id == change.id))
+def entries_since() -> Select[Any]:
+    """Select the entries after number `after`, up to number `until`, at most `limit`, each with its session."""
+    joined = JOURNAL.outerjoin(SESSIONS, and_(session.mac == entry.mac, session.id == entry.id))
     return (
-        select(change.seq, change.at, change.kind, change.mac, change.id, *COLUMNS)
+        select(entry.seq, entry.at, entry.kind, entry.mac, entry.id, *SESSION_COLUMNS)
         .select_from(joined)
-        .where(change.seq > number("after"), change.seq <= number("upto"))
-        .order_by(change.seq)
-        .limit(number("limit"))
+        .where(entry.seq > integer_param("after"), entry.seq <= integer_param("until"))
+        .order_by(entry.seq)
+        .limit(integer_param("limit"))
     )
 
 
 @cache
-def history() -> Select[Any]:
-    """When, what, by whom, before and after: the changes of the session of `mac` and `id`, oldest first."""
-    changed: ColumnElement[bool] = literal_column("before IS NOT NULL")
+def session_history() -> Select[Any]:
+    """Select time, kind, author, and snapshots before and after of each change of session `mac`, `id`; oldest first."""
+    is_change: ColumnElement[bool] = literal_column("before IS NOT NULL")
     return (
-        select(change.at, change.kind, change.who, change.before, change.after)
-        .where(change.mac == text("mac"), change.id == number("id"), changed)
-        .order_by(change.seq)
+        select(entry.at, entry.kind, entry.who, entry.before, entry.after)
+        .where(entry.mac == text_param("mac"), entry.id == integer_param("id"), is_change)
+        .order_by(entry.seq)
     )
 
 
 @cache
-def old() -> Select[Any]:
-    """The last change before the instant `until`, of those after the number `after`, but for the very last of all.
+def last_expired() -> Select[Any]:
+    """Select the number of the last entry after number `after` that is older than the instant `until`, or null.
 
-    Null where there is none.
+    The newest entry of the journal never expires.
     """
-    newest = select(func.max(CHANGES.alias().c.seq)).scalar_subquery()
-    return select(func.max(change.seq)).where(
-        change.seq > number("after"), change.at < number("until"), change.seq < newest
+    newest = select(func.max(JOURNAL.alias().c.seq)).scalar_subquery()
+    return select(func.max(entry.seq)).where(
+        entry.seq > integer_param("after"), entry.at < integer_param("until"), entry.seq < newest
     )
 
 
 @cache
-def forget_created() -> Delete:
-    """What was created, of the changes after the number `after` up to `upto`."""
-    inside = and_(change.seq > number("after"), change.seq <= number("upto"))
-    return delete(CHANGES).where(inside, change.kind == literal_column(f"'{CREATED}'", Text))
+def delete_created() -> Delete:
+    """Delete entries of created sessions after number `after`, up to number `until`."""
+    in_range = and_(entry.seq > integer_param("after"), entry.seq <= integer_param("until"))
+    return delete(JOURNAL).where(in_range, entry.kind == literal_column(f"'{CREATED}'", Text))
 
 
 @cache
-def forget_all() -> Delete:
-    """All changes before the instant `until`."""
-    return delete(CHANGES).where(change.at < number("until"))
+def delete_before() -> Delete:
+    """Delete all entries older than the instant `until`."""
+    return delete(JOURNAL).where(entry.at < integer_param("until"))

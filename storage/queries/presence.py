@@ -1,10 +1,10 @@
-"""Named questions about presence: the sessions that overlap a window, handed over in bulk, as columns of numbers.
+"""Queries for presence: the sessions that overlap a window, as columns of numbers.
 
-A row of a million sessions costs their reader some 300 ns each; as one string of bytes a column they cost a third, and numpy
-reads numbers of a fixed width out of such a string at 6 ns each.
+A row of a result costs about 300 ns, too much for a million sessions. A column that the database joins into one byte string
+costs a third of that, and numpy converts numbers of fixed width at 6 ns each.
 
-Parameters: `since`, `until`, `now` (instants), `zero` (`since` less `FLOOR`), `last` (the length of the window and
-`FLOOR`), `mac`, `macs` (a JSON array).
+Parameters: `since`, `until`, `now` (instants), `zero` (`since` minus `NUMBER_OFFSET`), `last` (the length of the window plus
+`NUMBER_OFFSET`), `mac`, `macs` (a JSON array).
 """
 
 from collections.abc import Sequence
@@ -30,19 +30,27 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
-from storage.queries.clauses import among, constant, number, of_classes, overlapping, text, united
-from storage.tables import CLASSES, DEVICES, session
+from storage.queries.clauses import (
+    in_json_array,
+    in_span_classes,
+    integer_literal,
+    integer_param,
+    overlaps_window,
+    text_param,
+    union_branches,
+)
+from storage.tables import DEVICES, SPAN_CLASSES, session
 
-Whose = Literal["mac", "macs"] | None  # of one device, of several, of all
+DeviceFilter = Literal["mac", "macs"] | None  # one device, several, or all
 
-DIGITS, MAC = 16, 17  # characters of a number and of an address
-FLOOR = 10 ** (DIGITS - 1)  # is added to numbers from 0 to eight times as much, so that each has so many digits
+NUMBER_LENGTH, MAC_LENGTH = 16, 17  # characters of a number and of a MAC
+NUMBER_OFFSET = 10 ** (NUMBER_LENGTH - 1)  # added to each number, so that all of them have NUMBER_LENGTH digits
 
 
-class Stays(NamedTuple):
-    """Sessions as columns: both ends in microseconds since the window's start, cut to it, and whose they are.
+class SessionArrays(NamedTuple):
+    """Sessions as columns: both ends in microseconds since the start of the window and clipped to it, and the device.
 
-    A session that is an instant has equal ends. A device is the number that its MAC is, its bytes in some order.
+    A session without a duration has equal ends. A device is an integer made of the bytes of its MAC.
     """
 
     starts: NDArray[np.int64]
@@ -50,20 +58,20 @@ class Stays(NamedTuple):
     devices: NDArray[np.uint64]
 
 
-def window(since: int, until: int) -> dict[str, int]:
-    """The parameters of a window."""
-    return {"since": since, "until": until, "zero": since - FLOOR, "last": until - since + FLOOR}
+def window_params(since: int, until: int) -> dict[str, int]:
+    """Return the parameters of a window."""
+    return {"since": since, "until": until, "zero": since - NUMBER_OFFSET, "last": until - since + NUMBER_OFFSET}
 
 
 class _packed(FunctionElement[Any]):  # noqa: N801
-    """All numbers of a column as bytes: `DIGITS` digits each, or the eight bytes of each."""
+    """The numbers of a column as one byte string: `NUMBER_LENGTH` digits, or eight bytes, per number."""
 
     inherit_cache = True
 
 
 @compiles(_packed, "sqlite")
 def _packed_sqlite(element: _packed, compiler: SQLCompiler, **kw: Any) -> str:
-    # Bytes are copied into Python; a text is read through, while nothing else of it runs.
+    # Python copies bytes as they are. Text would be decoded while holding the GIL.
     return f"CAST(string_agg({compiler.process(element.clauses, **kw)}, '') AS BLOB)"
 
 
@@ -72,118 +80,123 @@ def _packed_postgresql(element: _packed, compiler: SQLCompiler, **kw: Any) -> st
     return f"string_agg(int8send({compiler.process(element.clauses, **kw)}), '')"
 
 
-# What is stored as `starts_at`. In a row of SQLite it lies behind texts that would have to be passed over.
+# The value of `starts_at`. In a SQLite row, that column lies behind texts that would have to be skipped.
 _STARTS_AT: ColumnElement[int] = func.coalesce(session.connected_at, session.disconnected_at)
 
 
-def _cut(at: ColumnElement[int]) -> tuple[ColumnElement[Any], ...]:
-    """The columns of a session that starts `at` an instant and overlaps the window."""
-    until, now, zero = number("until"), number("now"), number("zero")
-    ended: ColumnElement[int | None] = session.disconnected_at
-    start = case((at > number("since"), at - zero), else_=constant(FLOOR))
+def _clipped_columns(at: ColumnElement[int]) -> tuple[ColumnElement[Any], ...]:
+    """Return start, end and MAC of a session that starts at `at` and overlaps the window."""
+    until, now, zero = integer_param("until"), integer_param("now"), integer_param("zero")
+    disconnected_at: ColumnElement[int | None] = session.disconnected_at
+    start = case((at > integer_param("since"), at - zero), else_=integer_literal(NUMBER_OFFSET))
     end = case(
-        (ended < until, ended - zero),
-        (ended.is_not(None), number("last")),
+        (disconnected_at < until, disconnected_at - zero),
+        (disconnected_at.is_not(None), integer_param("last")),
         (or_(session.disconnection_event.is_not(None), at >= now), at - zero),
         (now < until, now - zero),
-        else_=number("last"),
+        else_=integer_param("last"),
     )
     return start.label("start"), end.label("end"), session.mac.label("mac")
 
 
-def _of(whose: Whose) -> list[ColumnElement[bool]]:
-    match whose:
+def _is_device(devices: DeviceFilter) -> list[ColumnElement[bool]]:
+    match devices:
         case "mac":
-            return [session.mac == text("mac")]
+            return [session.mac == text_param("mac")]
         case "macs":
-            return [among(session.mac, "macs")]
+            return [in_json_array(session.mac, "macs")]
         case None:
             return []
 
 
 def _overlaps() -> ColumnElement[bool]:
-    """What `overlapping` says, for all classes at once."""
-    at, since, now = _STARTS_AT, number("since"), number("now")
-    open_then = and_(session.disconnected_at.is_(None), session.disconnection_event.is_(None), now > since)
-    return and_(at < number("until"), or_(session.disconnected_at > since, at >= since, open_then))
+    """Return the condition of `overlaps_window` for all span classes at once."""
+    at, since, now = _STARTS_AT, integer_param("since"), integer_param("now")
+    is_open_then = and_(session.disconnected_at.is_(None), session.disconnection_event.is_(None), now > since)
+    return and_(at < integer_param("until"), or_(session.disconnected_at > since, at >= since, is_open_then))
 
 
-def _stays(row: Any) -> Select[Any]:
+def _packed_columns(row: Any) -> Select[Any]:
     macs: ColumnElement[Any] = cast(func.string_agg(row.mac, literal_column("''")), LargeBinary)
     return select(_packed(row.start), _packed(row.end), macs)
 
 
 @cache
-def scanned() -> Select[Any]:
-    """One row of what `unpacked` reads, of all devices: read off the whole table."""
-    return _stays(select(*_cut(_STARTS_AT)).where(_overlaps()).subquery().c)
+def scan_window() -> Select[Any]:
+    """Select one row for `unpack_sessions` with all sessions of the window, by a full scan of the table."""
+    return _packed_columns(select(*_clipped_columns(_STARTS_AT)).where(_overlaps()).subquery().c)
 
 
-def _sought(whose: Whose, *columns: ColumnElement[Any]) -> FromClause:
-    return united([select(*columns).where(overlapping(n), *_of(whose)) for n in CLASSES]).subquery()
-
-
-@cache
-def sought(whose: Whose) -> Select[Any]:
-    """The same, found by the indexes."""
-    return _stays(_sought(whose, *_cut(session.starts_at)).c)
+def _seek(devices: DeviceFilter, *columns: ColumnElement[Any]) -> FromClause:
+    branches = [select(*columns).where(overlaps_window(n), *_is_device(devices)) for n in SPAN_CLASSES]
+    return union_branches(branches).subquery()
 
 
 @cache
-def count(whose: Whose) -> Select[Any]:
-    """How many sessions `sought` has."""
-    return select(func.count()).select_from(_sought(whose, session.id))
+def seek_window(devices: DeviceFilter) -> Select[Any]:
+    """Select one row for `unpack_sessions` with the sessions of these devices in the window, by index."""
+    return _packed_columns(_seek(devices, *_clipped_columns(session.starts_at)).c)
 
 
 @cache
-def extent() -> Select[Any]:
-    """One row: the first and the last start of all sessions (null where there is none), and how many devices there are."""
-
-    def end_of(function: Any, n: int) -> Any:
-        return select(function(session.starts_at)).where(of_classes(session.span, n)).scalar_subquery()
-
-    ends = [select(end_of(func.min, n).label("low"), end_of(func.max, n).label("high")) for n in CLASSES]
-    row = united(ends).subquery().c
-    return select(func.min(row.low), func.max(row.high), select(func.count()).select_from(DEVICES).scalar_subquery())
+def count_in_window(devices: DeviceFilter) -> Select[Any]:
+    """Count the sessions of `seek_window`."""
+    return select(func.count()).select_from(_seek(devices, session.id))
 
 
-def unpacked(row: Any, only: Sequence[str] | None = None) -> Stays:
-    """The sessions of a row of `scanned` or `sought`, or those of some MACs among them."""
-    starts, ends, macs = (column or b"" for column in row)
-    stays = Stays(_numbers(starts, len(macs) // MAC), _numbers(ends, len(macs) // MAC), _macs(macs))
-    if only is None:
-        return stays
-    kept = np.isin(stays.devices, _macs("".join(only).encode("ascii")))
-    return Stays(stays.starts[kept], stays.ends[kept], stays.devices[kept])
+@cache
+def stored_extent() -> Select[Any]:
+    """Select the first and the last start of all sessions (null if there are none), and the number of devices."""
+
+    def aggregate(function: Any, n: int) -> Any:
+        return select(function(session.starts_at)).where(in_span_classes(session.span, n)).scalar_subquery()
+
+    ends = [select(aggregate(func.min, n).label("low"), aggregate(func.max, n).label("high")) for n in SPAN_CLASSES]
+    row = union_branches(ends).subquery().c
+    device_count = select(func.count()).select_from(DEVICES).scalar_subquery()
+    return select(func.min(row.low), func.max(row.high), device_count)
 
 
-def _numbers(column: bytes, count: int) -> NDArray[np.int64]:
-    if len(column) < DIGITS * count:
-        return np.frombuffer(column, ">i8").astype(np.int64) - FLOOR
-    # Eight digits lie in a word: they become four numbers of two, then two of four, then one of eight.
+def unpack_sessions(row: Any, macs: Sequence[str] | None = None) -> SessionArrays:
+    """Convert a row of `scan_window` or `seek_window`. If `macs` is set, keep only the sessions of these devices."""
+    starts, ends, devices = (column or b"" for column in row)
+    count = len(devices) // MAC_LENGTH
+    sessions = SessionArrays(_unpack_numbers(starts, count), _unpack_numbers(ends, count), _unpack_macs(devices))
+    if macs is None:
+        return sessions
+    selected = np.isin(sessions.devices, _unpack_macs("".join(macs).encode("ascii")))
+    return SessionArrays(sessions.starts[selected], sessions.ends[selected], sessions.devices[selected])
+
+
+def _unpack_numbers(column: bytes, count: int) -> NDArray[np.int64]:
+    if len(column) < NUMBER_LENGTH * count:
+        return np.frombuffer(column, ">i8").astype(np.int64) - NUMBER_OFFSET
+    # A word contains eight digits. They become four numbers of two digits, then two of four, then one of eight.
     words = np.frombuffer(column, "<u8") - np.uint64(0x3030303030303030)
     for bits, mask in ((8, 0x00FF00FF00FF00FF), (16, 0x0000FFFF0000FFFF), (32, 0x00000000FFFFFFFF)):
-        # The first of two neighbours lies in the lower half.
+        # The first of two neighbours is in the lower half.
         words *= np.uint64((10 ** (bits // 8) << bits) + 1)
         words >>= np.uint64(bits)
         words &= np.uint64(mask)
     high, low = words.view(np.int64).reshape(-1, 2).T
-    found: NDArray[np.int64] = high * 10**8 + low - FLOOR
-    return found
+    numbers: NDArray[np.int64] = high * 10**8 + low - NUMBER_OFFSET
+    return numbers
 
 
-# Of two hexadecimal digits, read as one number, the byte that they write.
+# The byte of two hexadecimal digits, which are the index as a 16-bit integer.
 _BYTES = np.zeros(2**16, np.uint8)
 _BYTES[np.frombuffer(bytes(range(256)).hex().upper().encode("ascii"), "<u2")] = np.arange(256)
 
 
-# An address as it is written: two digits for each byte, and a colon that is passed over.
-_WRITTEN = np.dtype({"names": list("abcdef"), "formats": ["<u2"] * 6, "offsets": range(0, MAC, 3), "itemsize": MAC})
+# The text of a MAC: two digits for each of six bytes, without the colons between them.
+_MAC_TEXT = np.dtype(
+    {"names": list("abcdef"), "formats": ["<u2"] * 6, "offsets": range(0, MAC_LENGTH, 3), "itemsize": MAC_LENGTH}
+)
 
 
-def _macs(column: bytes) -> NDArray[np.uint64]:
-    written = np.frombuffer(column, _WRITTEN)
-    found = np.zeros((len(written), 8), np.uint8)
+def _unpack_macs(column: bytes) -> NDArray[np.uint64]:
+    texts = np.frombuffer(column, _MAC_TEXT)
+    macs = np.zeros((len(texts), 8), np.uint8)
     for n, byte in enumerate("abcdef"):
-        found[:, n] = _BYTES[written[byte]]
-    return found.view(np.uint64)[:, 0]
+        macs[:, n] = _BYTES[texts[byte]]
+    return macs.view(np.uint64)[:, 0]

@@ -1,4 +1,4 @@
-"""Named questions and changes about the tokens beside the server's own."""
+"""Statements on access tokens other than the server's own."""
 
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -6,14 +6,14 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import Delete, Insert, Select, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from storage.queries.clauses import number, text
+from storage.queries.clauses import table_parameters, text_param
 from storage.tables import TOKENS, token
 
-Scope = Literal["calendar", "read", "write", "admin"]  # each may also do what those before it may
+Scope = Literal["calendar", "read", "write", "admin"]  # each includes those before it
 
 
 class TokenRow(NamedTuple):
-    """A token as it is told of, which is never itself; instants in microseconds since 1970-01-01T00:00Z."""
+    """A token without its secret; instants in microseconds since 1970-01-01T00:00Z."""
 
     name: str
     scope: Scope
@@ -21,30 +21,28 @@ class TokenRow(NamedTuple):
     expires_at: int | None
 
 
-_TOLD = (token.name, token.scope, token.made_at, token.expires_at)
+_ROW_COLUMNS = tuple(token[name] for name in TokenRow._fields)
 
 
 @cache
-def make() -> Insert:
-    """A token, unless its name is taken."""
-    texts = {name: text(name) for name in ("name", "digest", "scope")}
-    numbers = {name: number(name) for name in ("made_at", "expires_at")}
-    return insert(TOKENS).values(texts | numbers).on_conflict_do_nothing()
+def insert_token() -> Insert:
+    """Insert a token unless its name exists."""
+    return insert(TOKENS).values(table_parameters(TOKENS, TOKENS.c.keys())).on_conflict_do_nothing()
 
 
 @cache
-def by_digest() -> Select[Any]:
-    """The token of `digest`."""
-    return select(*_TOLD).where(token.digest == text("digest"))
+def token_by_digest() -> Select[Any]:
+    """Select the token of `digest`."""
+    return select(*_ROW_COLUMNS).where(token.digest == text_param("digest"))
 
 
 @cache
-def every() -> Select[Any]:
-    """All tokens, by name."""
-    return select(*_TOLD).order_by(token.name)
+def all_tokens() -> Select[Any]:
+    """Select all tokens by name."""
+    return select(*_ROW_COLUMNS).order_by(token.name)
 
 
 @cache
-def withdraw() -> Delete:
-    """The token called `name`."""
-    return delete(TOKENS).where(token.name == text("name"))
+def delete_token() -> Delete:
+    """Delete the token `name`."""
+    return delete(TOKENS).where(token.name == text_param("name"))

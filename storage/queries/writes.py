@@ -1,4 +1,7 @@
-"""Named changes: what can be done to the tables, as statements."""
+"""Statements that insert, update and delete sessions and devices.
+
+The parameters of a condition are called `where_…` if the statement also sets the column.
+"""
 
 from functools import cache
 from typing import Any
@@ -7,129 +10,123 @@ from sqlalchemy import Delete, Insert, Update, delete, exists, func, literal_col
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
-from storage.queries.clauses import COLUMNS, number, of_classes, text
-from storage.tables import CLASSES, DEVICES, OPEN, SESSIONS, device, session
-
-WRITTEN = (
-    "mac", "id", "ip", "connected_at", "disconnected_at", "connection_event", "disconnection_event", "info", "live",
-    "seen_at",
-)  # fmt: skip
-NUMBERS = ("id", "connected_at", "disconnected_at", "live", "seen_at", "told_at")
-
-
-def _parameter(name: str) -> Any:
-    return number(name) if name in NUMBERS else text(name)
+from storage.queries.clauses import in_span_classes, integer_param, table_parameters, text_param
+from storage.tables import DEVICES, INSERT_COLUMNS, OPEN, SESSION_COLUMNS, SESSIONS, SPAN_CLASSES, device, session
 
 
 @cache
 def insert_session() -> Insert:
-    """A session, of the parameters in `WRITTEN`."""
-    return insert(SESSIONS).values({name: _parameter(name) for name in WRITTEN})
+    """Insert a session with the parameters `INSERT_COLUMNS`."""
+    return insert(SESSIONS).values(table_parameters(SESSIONS, INSERT_COLUMNS))
 
 
 @cache
 def insert_one_session() -> ReturningInsert[Any]:
-    """The same for one session, which it answers as the store has it."""
-    return insert_session().returning(*COLUMNS)
+    """Insert a session and return it as a `SessionRow`."""
+    return insert_session().returning(*SESSION_COLUMNS)
 
 
 @cache
-def insert_unknown_session() -> Insert:
-    """The same, unless its id is there already."""
-    return insert(SESSIONS).values({name: _parameter(name) for name in WRITTEN}).on_conflict_do_nothing()
+def insert_session_if_absent() -> Insert:
+    """Insert a session unless its id exists."""
+    return insert(SESSIONS).values(table_parameters(SESSIONS, INSERT_COLUMNS)).on_conflict_do_nothing()
 
 
 @cache
-def insert_new_session() -> Insert:
-    """The same, unless the store already holds this stay: the same device and address at the same two ends."""
-    known = exists(literal_column("1")).where(
-        session.mac == text("mac"),
-        of_classes(session.span, *CLASSES),
-        session.starts_at == number("starts_at"),
-        session.connected_at.is_not_distinct_from(number("connected_at")),
-        session.disconnected_at.is_not_distinct_from(number("disconnected_at")),
-        session.ip == text("ip"),
+def insert_session_unless_imported() -> Insert:
+    """Insert a session unless the device has one with the same address and the same ends."""
+    is_stored = exists(literal_column("1")).where(
+        session.mac == text_param("mac"),
+        in_span_classes(session.span, *SPAN_CLASSES),
+        session.starts_at == integer_param("starts_at"),
+        session.connected_at.is_not_distinct_from(integer_param("connected_at")),
+        session.disconnected_at.is_not_distinct_from(integer_param("disconnected_at")),
+        session.ip == text_param("ip"),
     )
-    return insert(SESSIONS).from_select(WRITTEN, select(*map(_parameter, WRITTEN)).where(~known))
+    values = table_parameters(SESSIONS, INSERT_COLUMNS).values()
+    return insert(SESSIONS).from_select(INSERT_COLUMNS, select(*values).where(~is_stored))
 
 
 @cache
 def insert_device() -> Insert:
-    """A device row for `mac`, unless there is one: every session's device has a row."""
-    return insert(DEVICES).values(mac=text("mac")).on_conflict_do_nothing()
+    """Insert a row for the device `mac` unless it exists. Every device with sessions has a row."""
+    return insert(DEVICES).values(mac=text_param("mac")).on_conflict_do_nothing()
 
 
 @cache
-def name_device() -> Insert:
-    """A device row for `mac` with `name` and `owner`, unless there is one."""
-    return insert(DEVICES).values({name: text(name) for name in ("mac", "name", "owner")}).on_conflict_do_nothing()
+def insert_named_device() -> Insert:
+    """Insert a row for the device `mac` with `name` and `owner` unless the device exists."""
+    return insert(DEVICES).values(table_parameters(DEVICES, ("mac", "name", "owner"))).on_conflict_do_nothing()
 
 
 @cache
-def fill_device() -> Update:
-    """`name` and `owner` where the device has none yet: what a person wrote here stays."""
+def fill_device_names() -> Update:
+    """Set `name` and `owner` of the device `where_mac` where they are null. Names that a person entered are kept."""
     return (
         update(DEVICES)
-        .where(device.mac == text("of"))
-        .values(name=func.coalesce(device.name, text("name")), owner=func.coalesce(device.owner, text("owner")))
+        .where(device.mac == text_param("where_mac"))
+        .values(
+            name=func.coalesce(device.name, text_param("name")), owner=func.coalesce(device.owner, text_param("owner"))
+        )
     )
 
 
 @cache
 def update_device(*columns: str) -> Update:
-    """Sets the named columns of the device `of`."""
-    return update(DEVICES).where(device.mac == text("of")).values({name: text(name) for name in columns})
+    """Set the named columns of the device `where_mac`."""
+    return update(DEVICES).where(device.mac == text_param("where_mac")).values(table_parameters(DEVICES, columns))
 
 
 @cache
-def end_session() -> Update:
-    """Ends the open session of `of` at `ip` that began at `began`: a later look at a stay that was known as open."""
+def end_imported_session() -> Update:
+    """End the open session of `where_mac` at `where_ip` that started at `where_start`, when a later import has its end."""
     return (
         update(SESSIONS)
         .where(
-            session.mac == text("of"),
-            session.starts_at == number("began"),
-            session.ip == text("at"),
+            session.mac == text_param("where_mac"),
+            session.starts_at == integer_param("where_start"),
+            session.ip == text_param("where_ip"),
             session.span == OPEN,
         )
-        .values(disconnected_at=number("disconnected_at"), disconnection_event=text("disconnection_event"))
+        .values(disconnected_at=integer_param("disconnected_at"), disconnection_event=text_param("disconnection_event"))
     )
 
 
 @cache
 def update_session(*columns: str) -> Update:
-    """Sets the named columns of the session `of`, `which`."""
+    """Set the named columns of session `where_mac`, `where_id`."""
     return (
         update(SESSIONS)
-        .where(session.mac == text("of"), session.id == number("which"))
-        .values({name: _parameter(name) for name in columns})
+        .where(session.mac == text_param("where_mac"), session.id == integer_param("where_id"))
+        .values(table_parameters(SESSIONS, columns))
     )
 
 
 @cache
-def end_one_session() -> Update:
-    """Ends the open session `one` of `of`."""
+def end_session_by_id() -> Update:
+    """End session `where_mac`, `where_id` if it is open."""
     return (
         update(SESSIONS)
-        .where(session.mac == text("of"), session.id == number("one"), session.span == OPEN)
-        .values(disconnected_at=number("disconnected_at"), disconnection_event=text("disconnection_event"))
+        .where(session.mac == text_param("where_mac"), session.id == integer_param("where_id"), session.span == OPEN)
+        .values(disconnected_at=integer_param("disconnected_at"), disconnection_event=text_param("disconnection_event"))
     )
 
 
 @cache
 def delete_session() -> Delete:
-    """The session of `mac` and `id`."""
-    return delete(SESSIONS).where(session.mac == text("mac"), session.id == number("id"))
+    """Delete session `mac`, `id`."""
+    return delete(SESSIONS).where(session.mac == text_param("mac"), session.id == integer_param("id"))
 
 
 @cache
-def delete_sessions() -> Delete:
-    """All sessions of `mac`."""
-    return delete(SESSIONS).where(session.mac == text("mac"))
+def delete_sessions_of_device() -> Delete:
+    """Delete all sessions of `mac`."""
+    return delete(SESSIONS).where(session.mac == text_param("mac"))
 
 
 @cache
-def delete_bare_device() -> Delete:
-    """The row of `mac`, if it has no session, name or owner any more."""
-    known = exists(literal_column("1")).where(session.mac == text("mac"))
-    return delete(DEVICES).where(device.mac == text("mac"), device.name.is_(None), device.owner.is_(None), ~known)
+def delete_unused_device() -> Delete:
+    """Delete the row of the device `mac` if the device has no session, name or owner."""
+    has_sessions = exists(literal_column("1")).where(session.mac == text_param("mac"))
+    is_unused = (device.mac == text_param("mac"), device.name.is_(None), device.owner.is_(None), ~has_sessions)
+    return delete(DEVICES).where(*is_unused)

@@ -1,1 +1,1 @@
-"""Files that sessions are brought in from: one module for each format, each of which reads its file as it lies."""
+"""Readers for the files that sessions can be imported from: one module per format."""

@@ -1,4 +1,4 @@
-"""Files that this program exported: a session is a row of CSV, or a JSON object on a line of its own."""
+"""Exports of this program: one session per CSV row, or per line of NDJSON."""
 
 import csv
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
-from storage.sources.files import SourceError, damaged, lines
-from storage.sources.records import Refused, SourceSession
+from storage.sources.files import SourceError, damaged_error, read_lines
+from storage.sources.records import RejectedRecord, SourceSession
 from storage.tables import COMPLETE, CONNECTED, MISSING_CONNECTION, MISSING_DISCONNECTION
 
-COLUMNS = (
+EXPORT_COLUMNS = (
     "mac",
     "ip",
     "connected_at",
@@ -23,58 +23,60 @@ COLUMNS = (
 )
 
 
-def from_csv(path: Path) -> Iterator[SourceSession | Refused]:
-    """The sessions of a CSV file; what is empty is not there. Raises SourceError."""
-    reader = csv.reader((line for _, line in lines(path)), strict=True)
+def read_csv(path: Path) -> Iterator[SourceSession | RejectedRecord]:
+    """Yield the sessions of a CSV file, with None for empty cells. Raise SourceError."""
+    reader = csv.reader((line for _, line in read_lines(path)), strict=True)
     last = 0
     try:
-        if tuple(next(reader, ())) != COLUMNS:
-            raise SourceError(f"{path} is no CSV file of sessions: its first line must be {','.join(COLUMNS)}.")
+        if tuple(next(reader, ())) != EXPORT_COLUMNS:
+            raise SourceError(
+                f"{path} is not a CSV export of sessions: its first line must be {','.join(EXPORT_COLUMNS)}."
+            )
         last = reader.line_num
         for cells in reader:
-            # A text may hold line ends: where the row began tells more than where it ended.
+            # A cell may contain line ends. Report the line where the row begins.
             first, last = last + 1, reader.line_num
-            if len(cells) != len(COLUMNS):
-                raise damaged(path, first, f"it has {len(cells)} cells in place of {len(COLUMNS)}")
-            yield _record(first, {name: cell or None for name, cell in zip(COLUMNS, cells, strict=True)})
+            if len(cells) != len(EXPORT_COLUMNS):
+                raise damaged_error(path, first, f"it has {len(cells)} cells instead of {len(EXPORT_COLUMNS)}")
+            yield _to_record(first, {name: cell or None for name, cell in zip(EXPORT_COLUMNS, cells, strict=True)})
     except csv.Error as cause:
-        raise damaged(path, last + 1, f"it is not CSV ({cause})") from cause
+        raise damaged_error(path, last + 1, f"it is not CSV ({cause})") from cause
 
 
-def from_ndjson(path: Path) -> Iterator[SourceSession | Refused]:
-    """The sessions of an NDJSON file; raises SourceError."""
-    for number, line in lines(path):
+def read_ndjson(path: Path) -> Iterator[SourceSession | RejectedRecord]:
+    """Yield the sessions of an NDJSON file. Raise SourceError."""
+    for number, line in read_lines(path):
         try:
-            found = orjson.loads(line)
+            values = orjson.loads(line)
         except orjson.JSONDecodeError as cause:
-            raise damaged(path, number, f"it is not JSON ({cause})") from cause
-        if not isinstance(found, dict) or found.keys() != set(COLUMNS):
-            raise damaged(path, number, f"it is not a JSON object of {', '.join(COLUMNS)}")
-        yield _record(number, found)
+            raise damaged_error(path, number, f"it is not JSON ({cause})") from cause
+        if not isinstance(values, dict) or values.keys() != set(EXPORT_COLUMNS):
+            raise damaged_error(path, number, f"it is not a JSON object with the keys {', '.join(EXPORT_COLUMNS)}")
+        yield _to_record(number, values)
 
 
-def _record(line: int, found: dict[str, Any]) -> SourceSession | Refused:
-    for name in COLUMNS:
-        if not isinstance(found[name], str | None):
-            return Refused(line, f"{name} is not text", found[name])
-    if found["state"] != _state(found):
-        return Refused(line, "state is not what the ends tell", found["state"])
+def _to_record(line: int, values: dict[str, Any]) -> SourceSession | RejectedRecord:
+    for name in EXPORT_COLUMNS:
+        if not isinstance(values[name], str | None):
+            return RejectedRecord(line, f"{name} is not text", values[name])
+    if values["state"] != _expected_state(values):
+        return RejectedRecord(line, "state does not match the start and end", values["state"])
     return SourceSession(
         line,
-        found["mac"],
-        found["ip"],
-        found["connection_event"],
-        found["connected_at"],
-        found["disconnection_event"],
-        found["disconnected_at"],
-        int(found["state"] == CONNECTED),
-        found["info"],
+        values["mac"],
+        values["ip"],
+        values["connection_event"],
+        values["connected_at"],
+        values["disconnection_event"],
+        values["disconnected_at"],
+        int(values["state"] == CONNECTED),
+        values["info"],
     )
 
 
-def _state(found: dict[str, Any]) -> str:
-    if not found["connected_at"]:
+def _expected_state(values: dict[str, Any]) -> str:
+    if not values["connected_at"]:
         return MISSING_CONNECTION
-    if found["disconnected_at"]:
+    if values["disconnected_at"]:
         return COMPLETE
-    return MISSING_DISCONNECTION if found["disconnection_event"] else CONNECTED
+    return MISSING_DISCONNECTION if values["disconnection_event"] else CONNECTED

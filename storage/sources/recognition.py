@@ -1,4 +1,4 @@
-"""Which format a file is in, by its beginning, and the file opened as a source of that format."""
+"""Detect the format of a file by its beginning, and open it as a source of that format."""
 
 import re
 import stat
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from storage.sources import dhcpd, dnsmasq, exported, kea, netalertx
-from storage.sources.files import BOM, SourceError, count_lines, unreadable
-from storage.sources.records import Lease, Refused, SourceDevice, SourceSession
+from storage.sources.files import BOM, SourceError, count_lines, unreadable_error
+from storage.sources.records import Lease, RejectedRecord, SourceDevice, SourceSession
 
 Format = Literal["netalertx", "csv", "ndjson", "dhcpd", "kea", "dnsmasq"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-EXPORTED, LEASES = ("csv", "ndjson"), ("dhcpd", "kea", "dnsmasq")
+EXPORT_FORMATS, LEASE_FORMATS = ("csv", "ndjson"), ("dhcpd", "kea", "dnsmasq")
 
-HEAD = 65_536  # bytes that are looked at
-_BEGINNINGS: dict[Format, re.Pattern[str]] = {
+HEAD_BYTES = 65_536  # read to detect the format
+_FIRST_LINE_PATTERNS: dict[Format, re.Pattern[str]] = {
     "ndjson": re.compile(r"\{"),
-    "csv": re.compile(re.escape(",".join(exported.COLUMNS)) + r"\s*"),
+    "csv": re.compile(re.escape(",".join(exported.EXPORT_COLUMNS)) + r"\s*"),
     "kea": re.compile(r"address,([a-z0-9_]+,)*expire\b"),
     "dnsmasq": re.compile(r"\d+ \S+ \S+ \S+( \S+)?\s*$|duid \S+\s*$", re.ASCII),
     "dhcpd": re.compile(
@@ -26,71 +26,68 @@ _BEGINNINGS: dict[Format, re.Pattern[str]] = {
     ),
 }
 
-Record = SourceSession | Lease | Refused
-_RECORDS: dict[Format, Callable[[Path], Iterator[Record]]] = {
-    "csv": exported.from_csv,
-    "ndjson": exported.from_ndjson,
-    "dhcpd": dhcpd.leases,
-    "kea": kea.leases,
-    "dnsmasq": dnsmasq.leases,
+Record = SourceSession | Lease | RejectedRecord
+_READERS: dict[Format, Callable[[Path], Iterator[Record]]] = {
+    "csv": exported.read_csv,
+    "ndjson": exported.read_ndjson,
+    "dhcpd": dhcpd.read_leases,
+    "kea": kea.read_leases,
+    "dnsmasq": dnsmasq.read_leases,
 }
 
 
 class Source(NamedTuple):
-    """A file that can be read: how many rows or lines it has; whether its times are wall-clock time; what it holds."""
+    """An open file: its number of rows or lines, whether its times are local, and functions that iterate over its content."""
 
     format: Format
     size: int
-    local_time: bool
+    has_local_times: bool
     records: Callable[[], Iterator[Record]]
     devices: Callable[[], Iterator[SourceDevice]]
 
     @property
-    def by_line(self) -> bool:
-        """Whether its records are told by their lines, rather than by row ids."""
+    def has_line_numbers(self) -> bool:
+        """Whether `line` of a record is a line number, not a row id."""
         return self.format != "netalertx"
 
 
-def opened(path: Path, form: Format | None) -> AbstractContextManager[Source]:
-    """The file as a source, of the given format or of the one that its beginning tells; raises SourceError."""
+def open_source(path: Path, source_format: Format | None) -> AbstractContextManager[Source]:
+    """Open a file as a source of the given format, detected if None. Raise SourceError."""
     try:
-        # It is read more than once.
+        # Files are read more than once, which a pipe does not allow.
         if not stat.S_ISREG(path.stat().st_mode):
             raise SourceError(f"{path} is not a file.")
     except OSError as cause:
-        raise unreadable(path, cause) from cause
-    form = form or _recognized(path)
-    return _database(path) if form == "netalertx" else _text(path, form)
+        raise unreadable_error(path, cause) from cause
+    source_format = source_format or _recognize(path)
+    return _open_database(path) if source_format == "netalertx" else _open_text(path, source_format)
 
 
 @contextmanager
-def _database(path: Path) -> Iterator[Source]:
-    with netalertx.opened(path) as source:
-        yield Source("netalertx", source.count, source.local_time, source.sessions, source.devices)
+def _open_database(path: Path) -> Iterator[Source]:
+    with netalertx.open_database(path) as source:
+        yield Source("netalertx", source.count, source.has_local_times, source.sessions, source.devices)
 
 
 @contextmanager
-def _text(path: Path, form: Format) -> Iterator[Source]:
-    yield Source(form, count_lines(path), False, lambda: _RECORDS[form](path), lambda: iter(()))
+def _open_text(path: Path, source_format: Format) -> Iterator[Source]:
+    yield Source(source_format, count_lines(path), False, lambda: _READERS[source_format](path), lambda: iter(()))
 
 
-def _recognized(path: Path) -> Format:
+def _recognize(path: Path) -> Format:
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD)
+            head = file.read(HEAD_BYTES)
     except OSError as cause:
-        raise unreadable(path, cause) from cause
+        raise unreadable_error(path, cause) from cause
     if head.startswith(netalertx.MAGIC):
         return "netalertx"
     if not head:
         raise SourceError(f"{path} is empty.")
     for line in head.decode(errors="replace").removeprefix(BOM).splitlines():
         if line.strip() and not line.startswith("#"):
-            for form, beginning in _BEGINNINGS.items():
-                if beginning.match(line):
-                    return form
+            for source_format, pattern in _FIRST_LINE_PATTERNS.items():
+                if pattern.match(line):
+                    return source_format
             break
-    raise SourceError(
-        f"{path} does not begin like a file of any format that is known here; they are {', '.join(FORMATS)}, "
-        "and --format names one."
-    )
+    raise SourceError(f"{path} is not in a recognized format. Choose one with --format: {', '.join(FORMATS)}.")

@@ -1,13 +1,13 @@
-"""What the modules beside this one read out of files: records as the files hold them, not yet judged."""
+"""Records as the readers in this package return them: as stored in the file, not yet validated."""
 
 from typing import NamedTuple
 
-# What a database calls text comes as bytes: it need not be UTF-8.
+# Text in a database is read as bytes, because it need not be UTF-8.
 Value = str | bytes | int | float | None
 
 
 class SourceSession(NamedTuple):
-    """A session as a file holds it, whatever types it holds; `line` is where it stands, a row of a database or a line."""
+    """A session with values of any type. `line` is the line number in a text file, or the row id in a database."""
 
     line: int
     mac: Value
@@ -21,7 +21,7 @@ class SourceSession(NamedTuple):
 
 
 class SourceDevice(NamedTuple):
-    """A device as a file holds it."""
+    """A device with values of any type. `line` is the line number in a text file, or the row id in a database."""
 
     line: int
     mac: Value
@@ -30,19 +30,19 @@ class SourceDevice(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """An entry of a DHCP server's leases file; instants in microseconds."""
+    """An entry of a DHCP server's leases file. Instants are in microseconds since the epoch."""
 
     line: int
     mac: str | None
     ip: str
-    starts: int | None  # none: the file does not tell
-    ends: int | None  # none: never, or the file does not tell
-    held: bool  # by the client until it ends; otherwise it was released, or taken back
+    starts: int | None  # None if the file does not state it
+    ends: int | None  # None if the lease never expires, or the file does not state it
+    active: bool  # False if the client released it, or the server reclaimed it
     name: Value
 
 
-class Refused(NamedTuple):
-    """In place of a record that is none: the kind of reason, and the value that is at fault."""
+class RejectedRecord(NamedTuple):
+    """A record that cannot be imported, with the reason and the invalid value."""
 
     line: int
     reason: str

@@ -1,5 +1,6 @@
-"""SQLite: implements the protocols of `storage/store.py`."""
+"""The store on SQLite."""
 
-from storage.sqlite.store import Store, check
+from storage.sqlite.integrity import check_integrity
+from storage.sqlite.store import SQLiteStore
 
-__all__ = ["Store", "check"]
+__all__ = ["SQLiteStore", "check_integrity"]

@@ -1,4 +1,4 @@
-"""A SQLite database as one file to keep, made while a server writes to it, and put back in the place of another."""
+"""Back up a SQLite database into one file while servers use it, and restore such a file."""
 
 import fcntl
 import os
@@ -11,160 +11,160 @@ import apsw
 
 from storage.errors import StoreUnusableError
 from storage.migrations import migrate
-from storage.sqlite.store import connect, unavailable
+from storage.sqlite.connection import connect, translate_error
 
-PAGES = 2000  # that are copied between two words about it
-SHARED_LOCK, LENGTH = 0x4000_0002, 510  # the bytes of a file that SQLite locks for as long as a connection is open
-TABLES = frozenset({"alembic_version", "session", "device"})
+PAGES_PER_STEP = 2000  # copied between two calls of `progress`
+LOCK_OFFSET, LOCK_LENGTH = 0x4000_0002, 510  # the bytes of a file that SQLite locks while a connection is open
+REQUIRED_TABLES = frozenset({"alembic_version", "session", "device"})
 
-Progress = Callable[[int, int], None]
+PageProgress = Callable[[int, int], None]  # receives the number of copied pages and the total
 
 
-class Held(NamedTuple):
-    """What a database holds."""
+class RowCounts(NamedTuple):
+    """How many sessions and devices a database contains."""
 
     sessions: int
     devices: int
 
 
-class RestoreRefusedError(Exception):
-    """A database is in the way, or in use; one sentence for a person."""
+class RestoreBlockedError(Exception):
+    """The target database contains data or is in use. The message is a sentence for the operator."""
 
 
-class Restored(NamedTuple):
-    """What was put back, and where that is which was there before."""
+class RestoreReport(NamedTuple):
+    """What was restored, and where the previous database is kept, if there was one."""
 
-    held: Held
-    aside: Path | None
+    counts: RowCounts
+    previous: Path | None
 
 
-def back_up(path: Path, file: Path, progress: Progress) -> Held:
-    """Writes what the database holds at this moment into one file, which has its name when it is whole and on the disk.
+def back_up(path: Path, file: Path, progress: PageProgress) -> RowCounts:
+    """Write a snapshot of the database `path` to `file`, which appears when it is complete and synced.
 
-    Others may write to the database meanwhile. Raises `StoreUnavailableError`, `StoreUnusableError` and OSError.
+    Other processes may write to the database meanwhile. Raise `StoreUnavailableError`, `StoreUnusableError` or OSError.
     """
     part = file.with_name(f".{file.name}.part-{os.getpid()}")
-    with _told(path), _removed(part):
-        held = _copy(path, part, progress)
-        _settle(part, held, path)
+    with _translate_errors(path), _temporary_database(part):
+        counts = _copy(path, part, progress)
+        _verify(part, counts, path)
         os.replace(part, file)
         _sync(file.absolute().parent)
-    return held
+    return counts
 
 
-def restore(file: Path, path: Path, progress: Progress, *, stamp: str, force: bool) -> Restored:
-    """Puts a backup, brought up to this release, in the place of the database, which with `force` is kept aside.
+def restore(file: Path, path: Path, progress: PageProgress, *, stamp: str, force: bool) -> RestoreReport:
+    """Migrate a copy of the backup `file` to this release, and put it in the place of the database `path`.
 
-    The name of what is kept ends with `stamp`. Raises `RestoreRefusedError`, `StoreUnavailableError`,
-    `StoreUnusableError` and OSError; then the database is as it was.
+    With `force`, an existing database is kept under a name that ends with `stamp`. Raise `RestoreBlockedError`,
+    `StoreUnavailableError`, `StoreUnusableError` or OSError, and leave the database unchanged.
     """
     folder = path.absolute().parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part-{os.getpid()}")
-    with _told(file), _removed(part):
-        if path.exists() and not force and _holds_something(path):
-            raise RestoreRefusedError(
-                f"{path} holds sessions, or cannot be read. To restore in its place, add --force: it is kept aside."
+    with _translate_errors(file), _temporary_database(part):
+        if path.exists() and not force and _may_contain_data(path):
+            raise RestoreBlockedError(
+                f"{path} contains sessions or cannot be read. Add --force to replace it; it is kept under another name."
             )
-        with _nobody_at(path):  # asked before the work, too
+        with _locked(path):  # fail before the copy if the database is in use
             pass
-        held = _copy(file, part, progress)
+        counts = _copy(file, part, progress)
         try:
             migrate(f"sqlite:///{part}")
         except StoreUnusableError as problem:
             raise StoreUnusableError(str(problem).replace(str(part), str(file))) from problem
-        _settle(part, held, file)
-        _same_owner(part, path if path.exists() else folder)
-        with _nobody_at(path):
-            aside = _kept_aside(path, stamp)
+        _verify(part, counts, file)
+        _copy_owner(path if path.exists() else folder, part)
+        with _locked(path):
+            previous = _keep_previous(path, stamp)
             os.replace(part, path)
         _sync(folder)
-    return Restored(held, aside)
+    return RestoreReport(counts, previous)
 
 
-def _copy(path: Path, part: Path, progress: Progress) -> Held:
-    """The content of a database of ours, all of one moment."""
-    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # it holds what is nobody else's to read
+def _copy(path: Path, part: Path, progress: PageProgress) -> RowCounts:
+    """Copy one snapshot of a database of this program."""
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # only the owner may read it
     with closing(connect(path, read_only=True)) as source, closing(connect(part, read_only=False)) as target:
-        # Inside a transaction, or what is written meanwhile would have the copy begin anew, again and again.
+        # Without a transaction, every write of another process would restart the copy.
         source.execute("BEGIN")
-        found = {name for (name,) in source.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not found >= TABLES:
-            raise StoreUnusableError(f"{path} is not a database of netsessions.")
-        held = _held(source)
-        with target.backup("main", source, "main") as copying:
-            while not copying.done:
-                copying.step(PAGES)
-                progress(copying.page_count - copying.remaining, copying.page_count)
-    return held
+        tables = {name for (name,) in source.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables >= REQUIRED_TABLES:
+            raise StoreUnusableError(f"{path} is not a netsessions database.")
+        counts = _count_rows(source)
+        with target.backup("main", source, "main") as backup:
+            while not backup.done:
+                backup.step(PAGES_PER_STEP)
+                progress(backup.page_count - backup.remaining, backup.page_count)
+    return counts
 
 
-def _settle(part: Path, held: Held, path: Path) -> None:
-    """Makes a copy one file that is on the disk; raises `StoreUnusableError` where it is not what was copied."""
+def _verify(part: Path, counts: RowCounts, path: Path) -> None:
+    """Make a copy a single synced file. Raise `StoreUnusableError` if it is damaged or not equal to the original."""
     with closing(connect(part, read_only=False)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
-        found = str(connection.execute("PRAGMA integrity_check(1)").fetchall()[0][0])
-        if found != "ok" or _held(connection) != held:
-            raise StoreUnusableError(f"{path} is damaged ({found.splitlines()[-1]}); restore an earlier backup.")
+        result = str(connection.execute("PRAGMA integrity_check(1)").fetchall()[0][0])
+        if result != "ok" or _count_rows(connection) != counts:
+            raise StoreUnusableError(f"{path} is damaged ({result.splitlines()[-1]}); restore an earlier backup.")
     _sync(part)
 
 
-def _held(connection: apsw.Connection) -> Held:
-    counted = "SELECT (SELECT count(*) FROM session), (SELECT count(*) FROM device)"
-    (row,) = connection.execute(counted).fetchall()
-    return Held._make(row)
+def _count_rows(connection: apsw.Connection) -> RowCounts:
+    query = "SELECT (SELECT count(*) FROM session), (SELECT count(*) FROM device)"
+    (row,) = connection.execute(query).fetchall()
+    return RowCounts._make(row)
 
 
-def _holds_something(path: Path) -> bool:
-    """Whether a database would be missed; one that cannot be read might be."""
+def _may_contain_data(path: Path) -> bool:
+    """Return whether a database contains data, or cannot be read and so may contain data."""
     if not path.stat().st_size:
-        return True  # and not opened: SQLite would take the log of what was lost away
+        return True  # SQLite would delete the log of the lost file if it opened this one
     try:
         with closing(connect(path, read_only=True)) as connection:
-            return _held(connection) != (0, 0)
+            return _count_rows(connection) != (0, 0)
     except apsw.Error:
         return True
 
 
 @contextmanager
-def _nobody_at(path: Path) -> Iterator[None]:
-    """Raises `RestoreRefusedError` where another process has the database open; none can open it inside."""
+def _locked(path: Path) -> Iterator[None]:
+    """Prevent other processes from opening the database. Raise `RestoreBlockedError` if one has it open."""
     with ExitStack() as stack:
         if path.exists():
             descriptor = os.open(path, os.O_RDWR)
             stack.callback(os.close, descriptor)
             try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, LENGTH, SHARED_LOCK)
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, LOCK_LENGTH, LOCK_OFFSET)
             except OSError:
-                raise RestoreRefusedError(
-                    f"Another process has {path} open. Stop the server, and whatever else uses it, first."
+                raise RestoreBlockedError(
+                    f"Another process has {path} open. Stop the server and all other programs that use it first."
                 ) from None
         yield
 
 
-def _same_owner(part: Path, other: Path) -> None:
-    """Lets the server open what somebody else restored for it."""
-    known = other.stat()
+def _copy_owner(original: Path, part: Path) -> None:
+    """Give a file the owner of another, so that the server can open what another user restored."""
+    status = original.stat()
     with suppress(PermissionError):
-        os.chown(part, known.st_uid, known.st_gid)
-    if other.is_file():
-        part.chmod(known.st_mode & 0o777)
+        os.chown(part, status.st_uid, status.st_gid)
+    if original.is_file():
+        part.chmod(status.st_mode & 0o777)
 
 
-def _kept_aside(path: Path, stamp: str) -> Path | None:
-    """Gives a database that is there another name as well; its log, which must not meet another file, only that."""
-    aside = path.with_name(f"{path.name}.before-{stamp}")
-    there = path.exists()
-    if there:
-        os.link(path, aside)
+def _keep_previous(path: Path, stamp: str) -> Path | None:
+    """Add a second name to an existing database. Rename its log, which must not be applied to another file."""
+    previous = path.with_name(f"{path.name}.before-{stamp}")
+    exists = path.exists()
+    if exists:
+        os.link(path, previous)
     with suppress(FileNotFoundError):
-        Path(f"{path}-wal").rename(f"{aside}-wal")
+        Path(f"{path}-wal").rename(f"{previous}-wal")
     Path(f"{path}-shm").unlink(missing_ok=True)
-    return aside if there else None
+    return previous if exists else None
 
 
 def _sync(path: Path) -> None:
-    """Returns when a file, or the names in a folder, are on the disk."""
+    """Write a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -173,21 +173,21 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _removed(part: Path) -> Iterator[None]:
-    """Whatever happens, nothing of what was begun is left."""
+def _temporary_database(part: Path) -> Iterator[None]:
+    """Delete a database and its logs at the end."""
     try:
         yield
     finally:
-        for end in ("", "-journal", "-wal", "-shm"):
-            Path(f"{part}{end}").unlink(missing_ok=True)
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            Path(f"{part}{suffix}").unlink(missing_ok=True)
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What SQLite says of a file, in a sentence."""
+def _translate_errors(path: Path) -> Iterator[None]:
+    """Convert errors of SQLite to errors of storage."""
     try:
         yield
     except (apsw.NotADBError, apsw.CorruptError, apsw.CantOpenError) as cause:
         raise StoreUnusableError(f"{path} cannot be read as a database ({cause}).") from cause
     except apsw.Error as cause:
-        raise unavailable(cause) from cause
+        raise translate_error(cause) from cause

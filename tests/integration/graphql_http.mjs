@@ -1,4 +1,4 @@
-// Carries out the audits of the npm package graphql-http against a server, and writes what they found as JSON.
+// Runs the audits of the npm package graphql-http against a server, and prints the results as JSON.
 import { createRequire } from "node:module";
 
 const [folder, url, token] = process.argv.slice(2);
@@ -10,9 +10,9 @@ function fetchFn(input, init = {}) {
   return fetch(input, { ...init, headers });
 }
 
-const found = [];
+const results = [];
 for (const audit of serverAudits({ url, fetchFn })) {
   const { status, reason = null } = await audit.fn();
-  found.push({ id: audit.id, name: audit.name, status, reason });
+  results.push({ id: audit.id, name: audit.name, status, reason });
 }
-console.log(JSON.stringify(found));
+console.log(JSON.stringify(results));

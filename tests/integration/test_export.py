@@ -1,4 +1,4 @@
-"""What is exported is all that the store holds of a session, in files that other programs read."""
+"""CSV and NDJSON exports."""
 
 import csv
 import json
@@ -13,17 +13,17 @@ from starlette.testclient import TestClient
 
 from resolvers import sessions
 from resolvers.context import Context
-from resolvers.validation.models import NewSession, read
-from rest_compat.app import rest_door
-from tests.conftest import MAC, client_of, run, sql
-from tests.integration.test_server import NUMBERS
+from resolvers.validation.models import NewSession, validate
+from rest_compat.app import rest_app
+from tests.conftest import MAC, make_client, run, sql
 from tests.support.server import running
+from tests.support.sessions import GENERATE_ROWS
 
 MISSING = "<missing event>"
 OTHER = "00:00:00:00:00:02"
 HOSTILE = '=HYPERLINK("http://x"), \r\n "quoted"; ünï \u2028 \x1b🛜'
 COLUMNS = ["mac", "ip", "connected_at", "disconnected_at", "connection_event", "disconnection_event", "state", "info"]
-NEW: list[dict[str, Any]] = [
+SESSIONS: list[dict[str, Any]] = [
     {"mac": OTHER, "start_time": None, "end_time": "2025-07-01T10:00:00Z", "event_type_conn": MISSING},
     {"mac": MAC, "start_time": "2025-08-01T10:00:00Z", "end_time": "2025-08-01T12:00:00.25Z", "info": HOSTILE},
     {"mac": MAC, "start_time": "2025-08-02T10:00:00Z", "event_type_disc": MISSING, "event_type_conn": "New Device"},
@@ -38,43 +38,43 @@ CELLS = [
 ]  # fmt: skip
 
 
-def create(context: Context, new: list[dict[str, Any]]) -> None:
-    run(sessions.create(context, [read(NewSession, {"ip": "10.0.0.1"} | one, context.clock) for one in new]))
+def create(context: Context, bodies: list[dict[str, Any]]) -> None:
+    run(sessions.create(context, [validate(NewSession, {"ip": "10.0.0.1"} | body, context.clock) for body in bodies]))
 
 
 @pytest.fixture
 def client(context: Context) -> TestClient:
-    """Speaks to the door over a store that holds a session in each state."""
-    create(context, NEW)
-    return client_of(Starlette(routes=[Mount("/sessions", rest_door(context))]))
+    """A client of the REST API on a store with a session in each state."""
+    create(context, SESSIONS)
+    return make_client(Starlette(routes=[Mount("/sessions", rest_app(context))]))
 
 
-def exported(client: TestClient, form: str, query: str = "") -> list[list[str | None]]:
-    """The sessions of an export, read by another program: the keys of each in their order, then the values."""
-    answer = client.get(f"/sessions/export?format={form}{query}")
-    assert answer.status_code == 200, answer.text
-    if form == "ndjson":
-        found = [json.loads(line) for line in answer.text.removesuffix("\n").split("\n") if line]
-        assert all(list(one) == COLUMNS for one in found)
-        return [list(one.values()) for one in found]
-    head, *rows = csv.reader(StringIO(answer.text, newline=""), strict=True)
-    assert head == COLUMNS
+def read_export(client: TestClient, export_format: str, query: str = "") -> list[list[str | None]]:
+    """Parse an export with another library. Check the keys and their order, and return the values."""
+    response = client.get(f"/sessions/export?format={export_format}{query}")
+    assert response.status_code == 200, response.text
+    if export_format == "ndjson":
+        objects = [json.loads(line) for line in response.text.removesuffix("\n").split("\n") if line]
+        assert all(list(fields) == COLUMNS for fields in objects)
+        return [list(fields.values()) for fields in objects]
+    header, *rows = csv.reader(StringIO(response.text, newline=""), strict=True)
+    assert header == COLUMNS
     return [[cell or (None if n in (2, 3, 5) else "") for n, cell in enumerate(row)] for row in rows]
 
 
-FORMS = ["csv", "ndjson"]
+FORMATS = ["csv", "ndjson"]
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
-@pytest.mark.parametrize("form", FORMS)
-def test_an_export_holds_every_session_whole(client: TestClient, form: str) -> None:
-    """Newest first, instants in UTC whatever the zone is, texts as they were stored, nothing where there is no end."""
-    assert exported(client, form) == CELLS
+@pytest.mark.parametrize("export_format", FORMATS)
+def test_an_export_has_every_session(client: TestClient, export_format: str) -> None:
+    """Newest first, with instants in UTC in any time zone, unchanged text and nothing for missing ends."""
+    assert read_export(client, export_format) == CELLS
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("export_format", FORMATS)
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "expected"),
     [
         (f"&mac={OTHER.replace(':', '-')}", CELLS[3:]),
         ("&start_date=2025-08-02", CELLS[:2]),
@@ -84,48 +84,49 @@ def test_an_export_holds_every_session_whole(client: TestClient, form: str) -> N
         ("&_=1", CELLS),
     ],
 )
-def test_the_filters_are_those_of_the_list(client: TestClient, form: str, query: str, found: list[Any]) -> None:
-    """The same words leave the same sessions."""
-    assert exported(client, form, query) == found
+def test_an_export_has_the_filters_of_the_list(
+    client: TestClient, export_format: str, query: str, expected: list[Any]
+) -> None:
+    assert read_export(client, export_format, query) == expected
 
 
-def test_csv_is_what_is_exported_unless_told(client: TestClient) -> None:
-    """The name of a format is taken in any case."""
+def test_the_default_format_is_csv(client: TestClient) -> None:
+    """Format names are case-insensitive."""
     assert client.get("/sessions/export").content == client.get("/sessions/export?format=CSV").content
 
 
 @pytest.mark.parametrize(
-    ("form", "content_type", "name"),
+    ("export_format", "content_type", "name"),
     [
         ("csv", "text/csv; charset=utf-8; header=present", "sessions.csv"),
         ("ndjson", "application/x-ndjson", "sessions.ndjson"),
     ],
 )
-@pytest.mark.parametrize("many", [0, 2500])
-def test_an_export_is_a_file_to_be_kept(
-    client: TestClient, context: Context, form: str, content_type: str, name: str, many: int
+@pytest.mark.parametrize("count", [0, 2500])
+def test_an_export_is_a_download(
+    client: TestClient, context: Context, export_format: str, content_type: str, name: str, count: int
 ) -> None:
-    """Its headers say so, for HEAD as for GET, whether it is short or streamed."""
-    create(context, [NEW[1]] * many)
+    """For HEAD and GET, whether it is short or streamed."""
+    create(context, [SESSIONS[1]] * count)
     for method in ("GET", "HEAD"):
-        answer = client.request(method, f"/sessions/export?format={form}")
-        assert answer.status_code == 200
-        assert answer.headers["content-type"] == content_type
-        assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+        response = client.request(method, f"/sessions/export?format={export_format}")
+        assert response.status_code == 200
+        assert response.headers["content-type"] == content_type
+        assert response.headers["content-disposition"] == f'attachment; filename="{name}"'
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_a_long_export_comes_whole(client: TestClient, context: Context, form: str) -> None:
-    """Chunk after chunk is one file, with one header."""
-    create(context, [NEW[1]] * 2500)
-    assert exported(client, form) == CELLS[:2] + [CELLS[2]] * 2501 + CELLS[3:]
+@pytest.mark.parametrize("export_format", FORMATS)
+def test_a_long_export_is_complete(client: TestClient, context: Context, export_format: str) -> None:
+    """The chunks export_format one file with one header."""
+    create(context, [SESSIONS[1]] * 2500)
+    assert read_export(client, export_format) == CELLS[:2] + [CELLS[2]] * 2501 + CELLS[3:]
 
 
-def test_csv_follows_its_standard(client: TestClient) -> None:
-    """RFC 4180: a header, CRLF at the end of each line, quotes doubled within quotes."""
-    answer = client.get("/sessions/export?start_date=2025-08-01&end_date=2025-08-01")
+def test_csv_follows_rfc_4180(client: TestClient) -> None:
+    """A header, CRLF line ends, and doubled quotes within quotes."""
+    response = client.get("/sessions/export?start_date=2025-08-01&end_date=2025-08-01")
     assert (
-        answer.content
+        response.content
         == (
             "mac,ip,connected_at,disconnected_at,connection_event,disconnection_event,state,info\r\n"
             f"{MAC},10.0.0.1,2025-08-01T10:00:00Z,2025-08-01T12:00:00.250000Z,Connected,Disconnected,COMPLETE,"
@@ -134,49 +135,49 @@ def test_csv_follows_its_standard(client: TestClient) -> None:
     )
 
 
-@pytest.mark.parametrize(("form", "empty"), [("csv", ",".join(COLUMNS).encode() + b"\r\n"), ("ndjson", b"")])
-def test_an_empty_export_is_an_empty_file(client: TestClient, form: str, empty: bytes) -> None:
-    """Of CSV the header is left."""
-    assert client.get(f"/sessions/export?format={form}&mac=00:00:00:00:00:09").content == empty
+@pytest.mark.parametrize(("export_format", "empty"), [("csv", ",".join(COLUMNS).encode() + b"\r\n"), ("ndjson", b"")])
+def test_an_export_without_sessions_is_empty(client: TestClient, export_format: str, empty: bytes) -> None:
+    """CSV has only the header."""
+    assert client.get(f"/sessions/export?format={export_format}&mac=00:00:00:00:00:09").content == empty
 
 
 @pytest.mark.parametrize(
     ("query", "field"), [("format=xlsx", "format"), ("format=", "format"), ("mac=x", "mac"), ("period=P1D", "period")]
 )
-def test_a_mistaken_parameter_is_named(client: TestClient, query: str, field: str) -> None:
-    """In the error body of all paths, without a file name."""
-    answer = client.get(f"/sessions/export?{query}")
-    assert answer.status_code == 400
-    assert answer.json()["message"].startswith(f"{field}: ")
-    assert "content-disposition" not in answer.headers
+def test_an_invalid_parameter_is_a_400_with_its_name(client: TestClient, query: str, field: str) -> None:
+    """With the error body of all endpoints, and without a file name."""
+    response = client.get(f"/sessions/export?{query}")
+    assert response.status_code == 400
+    assert response.json()["message"].startswith(f"{field}: ")
+    assert "content-disposition" not in response.headers
 
 
-def test_export_is_never_taken_for_a_mac(client: TestClient) -> None:
-    """Another method than GET is a wrong method, and not an odd address."""
-    answer = client.post("/sessions/export")
-    assert answer.status_code == 405
-    assert answer.headers["allow"] == "GET, HEAD"
+def test_other_methods_get_405(client: TestClient) -> None:
+    """The path is not read as a MAC address."""
+    response = client.post("/sessions/export")
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize(
-    ("form", "lines", "line_end"), [("csv", 200_001, b"\r\n"), ("ndjson", 200_000, b"\n")], ids=FORMS
+    ("export_format", "lines", "line_end"), [("csv", 200_001, b"\r\n"), ("ndjson", 200_000, b"\n")], ids=FORMATS
 )
 def test_an_export_of_200_000_sessions_streams_in_bounded_memory(
-    tmp_path: Path, url: str, form: str, lines: int, line_end: bytes
+    tmp_path: Path, url: str, export_format: str, lines: int, line_end: bytes
 ) -> None:
-    """The server's memory grows by less than 64 MB, and the file is whole."""
+    """The memory of the server grows by less than 64 MiB, and the file is complete."""
     row = "'AA:BB:CC:DD:EE:FF', n, '10.0.0.1', CAST(n AS BIGINT) * 60000000, NULL, 'Connected', NULL, ''"
     columns = "mac, id, ip, connected_at, disconnected_at, connection_event, disconnection_event, info"
-    made = NUMBERS[url.partition(":")[0]].format(count=200_000, row=row)
-    sql(url, f"INSERT INTO session ({columns}) {made}")
+    rows = GENERATE_ROWS[url.partition(":")[0]].format(count=200_000, row=row)
+    sql(url, f"INSERT INTO session ({columns}) {rows}")
     with running(tmp_path, DATABASE_URL=url) as server, server.client() as client:
         client.get("/sessions/export?limit=10")
-        before = server.memory()
-        found, last = 0, b""
-        with client.stream("GET", f"/sessions/export?format={form}") as answer:
-            for chunk in answer.iter_bytes():
-                found += chunk.count(b"\n")
+        before = server.peak_memory()
+        line_count, last = 0, b""
+        with client.stream("GET", f"/sessions/export?format={export_format}") as response:
+            for chunk in response.iter_bytes():
+                line_count += chunk.count(b"\n")
                 last = (last + chunk)[-2:]
-        assert found == lines
+        assert line_count == lines
         assert last.endswith(line_end)
-        assert server.memory() - before < 64 * 1024 * 1024
+        assert server.peak_memory() - before < 64 * 1024 * 1024

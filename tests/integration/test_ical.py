@@ -1,4 +1,4 @@
-"""The calendar to subscribe to is what the JSON calendar draws, as the library that others read it with takes it apart."""
+"""The calendar feed has the entries of the JSON calendar, as parsed by the icalendar library."""
 
 import re
 from datetime import UTC, datetime
@@ -16,31 +16,31 @@ from starlette.testclient import TestClient
 from resolvers import devices
 from resolvers.context import Context
 from resolvers.validation.clock import Clock
-from resolvers.validation.models import DeviceNames
+from resolvers.validation.models import DeviceUpdate
 from rest_compat import ical
-from rest_compat.app import rest_door
-from storage.queries.sessions import SessionRow, SpannedRow
+from rest_compat.app import rest_app
+from storage.queries.sessions import CalendarRow
 from storage.store import Store
-from storage.tables import DAY
-from tests.conftest import MAC, at, client_of, run, sql
-from tests.integration.test_rest import EXAMPLE, MISSING, create, refused
+from storage.tables import DAY, SessionRow
+from tests.conftest import MAC, at, make_client, run, sql
+from tests.support.rest import EXAMPLE, MISSING, create, error_message
 
 OTHER = "00:00:00:00:00:02"
 
 
 @pytest.fixture
 def client(context: Context) -> TestClient:
-    """Speaks to the door where the program mounts it."""
-    return client_of(Starlette(routes=[Mount("/sessions", rest_door(context))]))
+    """Return a client of the REST API under its mount path."""
+    return make_client(Starlette(routes=[Mount("/sessions", rest_app(context))]))
 
 
 def parsed(body: bytes) -> Any:
-    """A calendar whose properties may be of any of the library's types."""
+    """Parse a calendar. Its properties may have any of the library's types."""
     return Calendar.from_ical(body)
 
 
 def read(client: TestClient, **query: str) -> Any:
-    """The calendar, taken apart by the library."""
+    """Request and parse the calendar."""
     answer = client.get("/sessions/calendar.ics", params=query)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "text/calendar; charset=utf-8"
@@ -51,21 +51,21 @@ def read(client: TestClient, **query: str) -> Any:
 
 
 def events(client: TestClient, **query: str) -> list[tuple[str, datetime, datetime, str]]:
-    """Of each event the summary, both ends and the state."""
-    found = read(client, **query).walk("VEVENT")
-    return [(str(e["SUMMARY"]), e["DTSTART"].dt, e["DTEND"].dt, str(e["CATEGORIES"].cats[0])) for e in found]
+    """Return summary, start, end and state of each event."""
+    vevents = read(client, **query).walk("VEVENT")
+    return [(str(e["SUMMARY"]), e["DTSTART"].dt, e["DTEND"].dt, str(e["CATEGORIES"].cats[0])) for e in vevents]
 
 
 def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def name(context: Context, mac: str, given: str) -> None:
-    run(devices.name(context, DeviceNames(mac=mac, name=given)))
+def name(context: Context, mac: str, new_name: str) -> None:
+    run(devices.update_device(context, DeviceUpdate(mac=mac, name=new_name)))
 
 
-def test_a_session_is_an_event_under_the_name_of_its_device(client: TestClient, context: Context) -> None:
-    """With both ends in UTC, the tooltip's text and the state; MACs stand in for devices that have no name."""
+def test_a_session_is_an_event_with_the_name_of_its_device(client: TestClient, context: Context) -> None:
+    """It has both ends in UTC, the tooltip and the state. The MAC replaces a missing name."""
     create(client)
     create(client, mac=OTHER)
     name(context, MAC, "Ada's phone")
@@ -77,24 +77,24 @@ def test_a_session_is_an_event_under_the_name_of_its_device(client: TestClient, 
     tooltip = "Connection: 2025-08-01 10:00\nDisconnection: 2025-08-01 12:00\nIP: 192.168.1.10"
     assert (str(first["DESCRIPTION"]), first["CATEGORIES"].to_ical()) == (tooltip, b"COMPLETE")
     assert first["DTSTAMP"].dt == first["DTEND"].dt
-    # Whoever looks at the calendar is not busy while a device is there.
+    # Calendar clients must not show their user as busy during a session.
     assert first["TRANSP"] == "TRANSPARENT"
 
 
-def test_a_calendar_says_to_ask_again_after_an_hour(client: TestClient) -> None:
-    """In the way of RFC 7986, and in the one that was there before."""
+def test_a_calendar_suggests_an_hourly_refresh(client: TestClient) -> None:
+    """With the property of RFC 7986 and with its older form."""
     body = client.get("/sessions/calendar.ics").content
     assert b"\r\nREFRESH-INTERVAL;VALUE=DURATION:PT1H\r\n" in body
     assert b"\r\nX-PUBLISHED-TTL:PT1H\r\n" in body
 
 
-def test_an_empty_store_answers_an_empty_calendar(client: TestClient) -> None:
-    """Valid, and without an event."""
+def test_an_empty_store_has_an_empty_calendar(client: TestClient) -> None:
+    """It is valid and has no events."""
     assert events(client) == []
 
 
-def test_missing_ends_are_drawn_as_in_the_json_calendar(client: TestClient, context: Context) -> None:
-    """Estimated from the device's neighbours, or an hour away; whoever is still connected ends now."""
+def test_missing_ends_are_estimated_as_in_the_json_calendar(client: TestClient, context: Context) -> None:
+    """From adjacent sessions of the device, or as an hour. A connected session ends now."""
     create(client, end_time=..., event_type_disc=MISSING)
     create(client, start_time="2025-08-01T10:20:00", end_time="2025-08-01T10:30:00")
     create(client, mac=OTHER, start_time=None, event_type_conn=MISSING)
@@ -117,7 +117,7 @@ def test_missing_ends_are_drawn_as_in_the_json_calendar(client: TestClient, cont
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
 def test_ends_are_in_utc_and_texts_in_the_servers_zone(client: TestClient, zone: str) -> None:
-    """What was written in the zone is the same instant in the calendar, on both sides of a change of the clocks."""
+    """Local times become the same instants in the calendar, before and after a clock change."""
     create(client)
     create(client, start_time="2025-03-30T01:30:00", end_time="2025-03-30T03:30:00")
     found = read(client, period="1 year").walk("VEVENT")
@@ -127,8 +127,8 @@ def test_ends_are_in_utc_and_texts_in_the_servers_zone(client: TestClient, zone:
         assert f"Connection: {written[:16].replace('T', ' ')}" in event["DESCRIPTION"]
 
 
-def test_the_period_and_the_device_say_what_is_in_it(client: TestClient, context: Context) -> None:
-    """30 days unless told; a session that spans the whole period is in it, and one device's calendar has its name."""
+def test_the_calendar_is_restricted_by_period_and_device(client: TestClient, context: Context) -> None:
+    """The default is 30 days. Sessions that span the period are included. A device's calendar has its name."""
     create(client)
     create(client, start_time="2025-06-01T10:00:00", end_time="2025-06-01T12:00:00")
     create(client, mac=OTHER, start_time="2025-05-01T10:00:00", end_time="2025-08-20T11:59:00")
@@ -141,8 +141,8 @@ def test_the_period_and_the_device_say_what_is_in_it(client: TestClient, context
     assert [event[0] for event in events(client, mac=MAC)] == [MAC]
 
 
-def test_an_event_keeps_its_identity(client: TestClient, context: Context) -> None:
-    """Read again it has the same UID, whatever its device is called by then; and no other event has it."""
+def test_an_event_keeps_its_uid(client: TestClient, context: Context) -> None:
+    """The UID is unique and does not depend on the name of the device."""
     for minute in range(3):
         create(client, start_time=f"2025-08-01T10:0{minute}:00")
         create(client, mac=OTHER, start_time=f"2025-08-01T10:0{minute}:00")
@@ -152,8 +152,8 @@ def test_an_event_keeps_its_identity(client: TestClient, context: Context) -> No
     assert len(set(before)) == 6
 
 
-def test_an_instant_ends_after_it_starts(client: TestClient) -> None:
-    """RFC 5545 knows no event that ends where it starts."""
+def test_a_session_without_duration_ends_after_it_starts(client: TestClient) -> None:
+    """RFC 5545 requires that an event ends after its start."""
     create(client, end_time=EXAMPLE["start_time"])
     assert events(client)[0][1:3] == (utc("2025-08-01T10:00:00"), utc("2025-08-01T10:00:01"))
 
@@ -163,17 +163,17 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("given", HOSTILE)
-def test_a_name_is_read_back_as_it_was_given(client: TestClient, context: Context, given: str) -> None:
-    """Whatever characters it is of, folded in whichever place."""
+@pytest.mark.parametrize("device_name", HOSTILE)
+def test_a_name_is_escaped_and_folded_without_loss(client: TestClient, context: Context, device_name: str) -> None:
+    """For all characters, wherever the line is folded."""
     create(client)
-    name(context, MAC, given)
-    assert [event[0] for event in events(client)] == [given]
-    assert str(read(client, mac=MAC)["X-WR-CALNAME"]) == f"Sessions: {given}"
+    name(context, MAC, device_name)
+    assert [event[0] for event in events(client)] == [device_name]
+    assert str(read(client, mac=MAC)["X-WR-CALNAME"]) == f"Sessions: {device_name}"
 
 
-def test_a_name_cannot_write_lines_of_its_own(client: TestClient, context: Context) -> None:
-    """What a text may not hold becomes a blank, so that a name is one line; one of nothing else is as none."""
+def test_a_name_cannot_add_lines(client: TestClient, context: Context) -> None:
+    """Control characters become spaces. A name of nothing else counts as missing."""
     create(client)
     name(context, MAC, "x\r\nEND:VEVENT\r\nBEGIN:VEVENT\nUID:y\x1b\x7f\tz")
     assert [event[0] for event in events(client)] == ["x END:VEVENT BEGIN:VEVENT UID:y z"]
@@ -182,24 +182,24 @@ def test_a_name_cannot_write_lines_of_its_own(client: TestClient, context: Conte
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200), st.integers(0, 10**12))
-def test_every_name_leaves_one_event_that_can_be_read(given: str, identity: int) -> None:
-    """Generated names: the event is whole, its lines are short, and the name is read back in one line."""
-    assume("\\N" not in given)  # which the library takes for the end of a line
-    stay = SessionRow(MAC, identity, "2001:db8::1", DAY, None, "Connected", None, "", "CONNECTED")
-    written = ical.event(SpannedRow(stay, DAY, DAY + 1, given), Clock(ZoneInfo("UTC")))
+def test_any_name_makes_one_valid_event(device_name: str, identity: int) -> None:
+    """The event is complete, its lines are short, and the parsed name has one line."""
+    assume("\\N" not in device_name)  # which the library takes for the end of a line
+    session = SessionRow(MAC, identity, "2001:db8::1", DAY, None, "Connected", None, "", "CONNECTED")
+    written = ical.write_event(CalendarRow(session, DAY, DAY + 1, device_name), Clock(ZoneInfo("UTC")))
     assert all(len(line) <= 75 for line in written.encode().split(b"\r\n"))
     [event] = parsed(f"BEGIN:VCALENDAR\r\n{written}END:VCALENDAR\r\n".encode()).walk("VEVENT")
     assert len(event) == 8
-    assert str(event["SUMMARY"]) == re.sub("[\\x00-\\x1f\\x7f]+", " ", given).strip() or MAC
+    assert str(event["SUMMARY"]) == re.sub("[\\x00-\\x1f\\x7f]+", " ", device_name).strip() or MAC
 
 
-def test_what_has_not_changed_is_304(client: TestClient) -> None:
-    """By the tag of the answer before, also among others and as a weak one; after a change it is another."""
+def test_an_unchanged_calendar_gets_304(client: TestClient) -> None:
+    """The ETag may be one of several, or weak. A change makes another."""
     create(client)
     first = client.get("/sessions/calendar.ics")
     tag = first.headers["etag"]
-    for known in (tag, f"W/{tag}", f'"x", {tag}'):
-        again = client.get("/sessions/calendar.ics", headers={"If-None-Match": known})
+    for etags in (tag, f"W/{tag}", f'"x", {tag}'):
+        again = client.get("/sessions/calendar.ics", headers={"If-None-Match": etags})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
         assert again.headers["cache-control"] == "private"
     create(client, mac=OTHER)
@@ -209,33 +209,33 @@ def test_what_has_not_changed_is_304(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("count", [2_500, 12_000])
-def test_many_sessions_come_whole(
+def test_many_sessions_are_complete(
     client: TestClient, context: Context, url: str, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """Each once, also where they are streamed; their names come in the same statement."""
+    """Each session occurs once, also if streamed. Names are read by the same statement."""
     start = at("2025-08-10T00:00:00")
     columns = "mac, id, ip, connected_at, disconnected_at, connection_event, disconnection_event, info"
-    made = (
+    values = (
         f"('{MAC}', {n}, '10.0.0.1', {start + n}, {start + n + 1}, 'Connected', 'Disconnected', '')"
         for n in range(count)
     )
-    sql(url, f"INSERT INTO session ({columns}) VALUES {','.join(made)}")
+    sql(url, f"INSERT INTO session ({columns}) VALUES {','.join(values)}")
     sql(url, f"INSERT INTO device (mac, name) VALUES ('{MAC}', 'Ada')")
-    asked: list[Any] = []
+    statements: list[Any] = []
     stream = type(context.store).stream
 
-    def counted(store: Store, question: Any, parameters: Any) -> Any:
-        asked.append(question)
-        return stream(store, question, parameters)
+    def recorded(store: Store, statement: Any, parameters: Any) -> Any:
+        statements.append(statement)
+        return stream(store, statement, parameters)
 
-    async def refuse(*_: Any, **__: Any) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("a second statement")
 
-    monkeypatch.setattr(type(context.store), "stream", counted)
-    monkeypatch.setattr(type(context.store), "fetch", refuse)
+    monkeypatch.setattr(type(context.store), "stream", recorded)
+    monkeypatch.setattr(type(context.store), "fetch", fail)
     answer = client.get("/sessions/calendar.ics")
-    assert ("etag" in answer.headers) == (count < ical.FEW * ical.WHOLE)
-    assert len(asked) == 1
+    assert ("etag" in answer.headers) == (count < ical.EVENTS_PER_PART * ical.MAX_BUFFERED_PARTS)
+    assert len(statements) == 1
     assert set(re.findall("SUMMARY:(.*)\r\n", answer.text)) == {"Ada"}
     assert len(set(re.findall("UID:(.*)\r\n", answer.text))) == answer.text.count("BEGIN:VEVENT") == count
     assert answer.text.endswith("END:VEVENT\r\nEND:VCALENDAR\r\n")
@@ -245,15 +245,15 @@ def test_many_sessions_come_whole(
     ("query", "field"),
     [("mac=AA", "mac"), ("period=soon", "period"), ("period=500%20years", "period"), ("start=2025-08-01", "start")],
 )
-def test_a_mistaken_parameter_is_refused_as_everywhere(client: TestClient, query: str, field: str) -> None:
-    """JSON with the parameter's name first."""
-    message = refused(client.get(f"/sessions/calendar.ics?{query}"), 400, "invalid_input")
+def test_an_invalid_parameter_is_rejected(client: TestClient, query: str, field: str) -> None:
+    """The JSON message begins with the name of the parameter."""
+    message = error_message(client.get(f"/sessions/calendar.ics?{query}"), 400, "invalid_input")
     assert message.startswith(f"{field}: ")
 
 
-def test_the_path_is_never_taken_for_an_address(client: TestClient) -> None:
-    """Another method is 405, and HEAD answers as GET does, without the body."""
-    refused(client.post("/sessions/calendar.ics"), 405, "method_not_allowed")
+def test_the_path_is_not_parsed_as_a_mac(client: TestClient) -> None:
+    """Other methods get 405. HEAD returns the headers of GET."""
+    error_message(client.post("/sessions/calendar.ics"), 405, "method_not_allowed")
     answer = client.head("/sessions/calendar.ics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/calendar")

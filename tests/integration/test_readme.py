@@ -1,4 +1,4 @@
-"""The README says what the program does."""
+"""The README: its examples, settings, paths and commands agree with the program."""
 
 import re
 import shlex
@@ -19,50 +19,51 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def curls() -> list[str]:
-    """The curl commands that the README shows."""
+    """Return the curl commands in the README."""
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     return [block.replace("\\\n", " ") for block in blocks if block.startswith("curl")]
 
 
 def request_of(server: Server, command: str) -> tuple[str, str, dict[str, Any]]:
-    """The request that a curl command sends: method, address, headers and body."""
+    """Return the request that a curl command sends: method, URL, and the arguments headers and content."""
     words = shlex.split(command.replace("$API_TOKEN", server.headers["Authorization"].removeprefix("Bearer ")))
     url = next(word for word in words if word.startswith("http")).replace("http://127.0.0.1:20212", server.url)
-    given = {flag: [words[n + 1] for n, word in enumerate(words) if word == flag] for flag in ("-X", "-H", "-d")}
-    method = (given["-X"] or ["POST" if given["-d"] else "GET"])[0]
-    headers = dict(header.split(": ", 1) for header in given["-H"])
-    return method, url, {"headers": headers, "content": (given["-d"] or [""])[0]}
+    flags = {flag: [words[n + 1] for n, word in enumerate(words) if word == flag] for flag in ("-X", "-H", "-d")}
+    method = (flags["-X"] or ["POST" if flags["-d"] else "GET"])[0]
+    headers = dict(header.split(": ", 1) for header in flags["-H"])
+    return method, url, {"headers": headers, "content": (flags["-d"] or [""])[0]}
 
 
 def send(server: Server, command: str) -> httpx.Response:
-    """Carries out a curl command as curl would."""
-    method, url, how = request_of(server, command)
-    return httpx.request(method, url, **how)
+    """Send the request of a curl command."""
+    method, url, arguments = request_of(server, command)
+    return httpx.request(method, url, **arguments)
 
 
-def test_every_command_that_is_shown_works_and_answers_as_shown(tmp_path: Path) -> None:
+def test_examples_get_the_responses_in_the_readme(tmp_path: Path) -> None:
     """All endpoints and GraphQL, in the order of the README."""
     with running(tmp_path) as server:
-        answers = [send(server, command) for command in curls() if "event-stream" not in command]
-    assert len(answers) == 11
-    assert [answer.status_code for answer in answers] == [200] * 11
-    assert all(answer.json().get("success", True) is True and "errors" not in answer.json() for answer in answers)
-    [shown] = re.findall(r"```json\n(.*?)\n```", README, re.DOTALL)
-    assert answers[1].text == shown
+        responses = [send(server, command) for command in curls() if "event-stream" not in command]
+    assert len(responses) == 11
+    assert [response.status_code for response in responses] == [200] * 11
+    bodies = [response.json() for response in responses]
+    assert all(body.get("success", True) is True and "errors" not in body for body in bodies)
+    [expected] = re.findall(r"```json\n(.*?)\n```", README, re.DOTALL)
+    assert responses[1].text == expected
 
 
-def test_the_subscription_that_is_shown_begins(tmp_path: Path) -> None:
-    """It goes on until the client ends it."""
+def test_example_subscription_starts_an_event_stream(tmp_path: Path) -> None:
+    """Only the headers are read, because the stream has no end."""
     [command] = [command for command in curls() if "event-stream" in command]
     with running(tmp_path) as server:
-        method, url, how = request_of(server, command)
-        with httpx.stream(method, url, **how) as answer:
-            assert answer.status_code == 200
-            assert answer.headers["content-type"].startswith("text/event-stream")
+        method, url, arguments = request_of(server, command)
+        with httpx.stream(method, url, **arguments) as response:
+            assert response.status_code == 200
+            assert response.headers["content-type"].startswith("text/event-stream")
 
 
-def test_every_setting_stands_in_the_table_with_its_default() -> None:
-    """And the table names no other."""
+def test_table_lists_every_setting_with_its_default() -> None:
+    """The table has no other settings."""
     table = re.findall(r"^\| `([A-Z_]+)` \| `--([a-z-]+)` \| ([^|]*) \|", README, re.MULTILINE)
     assert [name.lower() for name, _, _ in table] == list(Settings.model_fields)
     for name, flag, default in table:
@@ -72,8 +73,8 @@ def test_every_setting_stands_in_the_table_with_its_default() -> None:
             assert default == (str(field.default).lower() if field.annotation is bool else str(field.default))
 
 
-def test_every_path_and_command_is_told() -> None:
-    """What the program has, the README names."""
+def test_readme_names_every_path_parameter_and_command() -> None:
+    """Paths and parameters of the REST API are those of its OpenAPI description."""
     for path, operations in document()["paths"].items():
         [method] = operations
         assert f"`{method.upper()} {path.replace('{mac}', '<mac>')}`" in README
@@ -86,30 +87,30 @@ def test_every_path_and_command_is_told() -> None:
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))
-def test_every_command_explains_itself(command: str) -> None:
-    """`--help` of each."""
-    answer = CliRunner().invoke(main, [command, "--help"])
-    assert answer.exit_code == 0
-    assert "Usage:" in answer.output
+def test_every_command_has_a_help_text(command: str) -> None:
+    """`--help` prints it."""
+    result = CliRunner().invoke(main, [command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
 
 
-def test_the_commands_that_are_shown_have_the_options_that_are_shown() -> None:
-    """Whatever stands in a shell block."""
-    shown = re.findall(
+def test_commands_have_the_options_in_the_examples() -> None:
+    """For all shell blocks."""
+    examples = re.findall(
         r"netsessions ((?:import|demo|serve|prune|copy|db|token).*)",
         "".join(re.findall(r"```sh\n.*?```", README, re.S)),
     )
-    assert len(shown) >= 9
-    for line in shown:
+    assert len(examples) >= 9
+    for line in examples:
         words = shlex.split(line)
         depth = 2 if words[0] in ("db", "token") else 1
-        answer = CliRunner().invoke(main, [*words[:depth], "--help"])
-        assert answer.exit_code == 0, line
-        assert all(word in answer.output for word in words if word.startswith("--")), line
+        result = CliRunner().invoke(main, [*words[:depth], "--help"])
+        assert result.exit_code == 0, line
+        assert all(word in result.output for word in words if word.startswith("--")), line
 
 
-def test_no_other_distribution_owns_one_of_our_names() -> None:
-    """The top-level names are short; beside another owner of one, files would overwrite each other without a word."""
+def test_no_other_distribution_owns_one_of_the_packages() -> None:
+    """Otherwise an installation would silently overwrite the files of the other one."""
     owners = packages_distributions()
     for name in ("netsessions", "schema", "rest_compat", "resolvers", "storage"):
         assert set(owners.get(name, ["netsessions"])) == {"netsessions"}

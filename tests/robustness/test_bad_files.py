@@ -1,4 +1,4 @@
-"""Whatever a file holds that is to be imported, it comes in right or is refused in a sentence, and then nothing is stored."""
+"""Damaged files are imported correctly, or rejected with one sentence and nothing stored."""
 
 import random
 import shutil
@@ -14,18 +14,18 @@ import pytest
 
 from resolvers.context import Context
 from resolvers.imports.importer import import_file
-from resolvers.validation.clock import Clock, parse_period
+from resolvers.validation.clock import Clock
+from resolvers.validation.periods import parse_period
 from storage.opening import open_store
 from storage.sources.files import SourceError
-from tests.conftest import DATABASES, NOW, Rows, at, new_database, sql
-from tests.conftest import run as run_
-from tests.integration.test_file_imports import SAMPLES
-from tests.integration.test_netalertx_import import GENERATIONS, A, B, write
+from tests.conftest import DATABASES, NOW, Rows, at, new_database, run, sql
+from tests.support.imports import SAMPLES
+from tests.support.netalertx import SCHEMAS, A, B, write_database
 
-DATABASES_SPOILT = 30  # of each generation, in each way: 540, and as many with our other database
-TEXTS_SPOILT = 10  # of each format, in each way: 250, and as many with our other database
+DATABASE_COUNT = 30  # for each schema and kind of damage: 540, and as many on the other database
+TEXT_COUNT = 10  # for each format and kind of damage: 250, and as many on the other database
 
-Spoil = Callable[[random.Random, bytearray], None]
+Damage = Callable[[random.Random, bytearray], None]
 VALUES: list[Any] = [
     *(None, "", 0, -1, 2**63 - 1, -(2**63), 1.5, float("inf"), float("-inf"), "NaN", "x" * 20_000),
     *(b"", b"\xff\xfe", b"\0", "\0", "a\0b", "\ud7ff\U0010ffff", "<missing event>", "Connected"),
@@ -45,109 +45,112 @@ VALUES: list[Any] = [
 
 @pytest.fixture(scope="module", params=DATABASES)
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Context, str]]:
-    """A store that holds something, so that what an import takes away would be seen, too."""
+    """A store that has sessions, so that a loss would be noticed."""
     url = new_database(request.param, tmp_path_factory.mktemp("store"))
-    opened = run_(open_store(url))
+    opened = run(open_store(url))
     yield Context(opened, Clock(ZoneInfo("UTC"), time=lambda: at(NOW))), url
-    run_(opened.close())
+    run(opened.close())
 
 
-def held(url: str) -> tuple[Rows, Rows]:
+def stored_rows(url: str) -> tuple[Rows, Rows]:
     return sql(url, "SELECT * FROM session ORDER BY mac, id"), sql(url, "SELECT * FROM device ORDER BY mac")
 
 
-def imported(store: tuple[Context, str], file: Path) -> str:
-    """Imports a file; answers whether it was "taken" or "refused", and holds either to what is stored."""
+def import_and_compare(store: tuple[Context, str], file: Path) -> str:
+    """Import a file. Compare the report with the database. Return "imported" or "rejected"."""
     context, url = store
-    before = held(url)
+    before = stored_rows(url)
     period = parse_period("12 hours")
     try:
-        report = run_(
-            import_file(context, file, None, lease_time=period, dry_run=False, progress=lambda done, whole: None)
+        report = run(
+            import_file(context, file, None, lease_time=period, dry_run=False, progress=lambda done, total: None)
         )
-    except SourceError as problem:
-        sentence = str(problem)
+    except SourceError as error:
+        sentence = str(error)
         assert sentence.startswith(str(file))
         assert sentence.endswith(".")
         assert "\n" not in sentence
-        assert held(url) == before
-        return "refused"
-    after = held(url)
-    told = report.imported + report.completed + report.already_there + report.renewals + report.refused_count
-    assert report.read == told
+        assert stored_rows(url) == before
+        return "rejected"
+    after = stored_rows(url)
+    counted = report.imported + report.completed + report.already_there + report.renewals + report.rejected_count
+    assert report.read == counted
     assert len(after[0]) - len(before[0]) == report.imported
-    known = {row[:2]: row for row in before[0]}
-    assert sum(known.get(row[:2], row) != row for row in after[0]) <= report.completed
-    fresh = [row for row in after[0] if row[:2] not in known]
-    assert sum(row[8] == "CONNECTED" for row in fresh) <= report.connected
+    existing = {row[:2]: row for row in before[0]}
+    assert sum(existing.get(row[:2], row) != row for row in after[0]) <= report.completed
+    new = [row for row in after[0] if row[:2] not in existing]
+    assert sum(row[8] == "CONNECTED" for row in new) <= report.connected
     named = [row for row in after[1] if (row[1] or row[2]) and row not in before[1]]
     assert len(named) <= report.devices_named
-    return "taken"
+    return "imported"
 
 
-def flipped(chance: random.Random, content: bytearray) -> None:
-    for _ in range(chance.choice([1, 1, 2, 8, 64])):
-        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+def flip_bits(rng: random.Random, content: bytearray) -> None:
+    for _ in range(rng.choice([1, 1, 2, 8, 64])):
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
 
 
-def overwritten(chance: random.Random, content: bytearray) -> None:
-    where = chance.randrange(len(content))
-    size = min(chance.choice([1, 2, 4, 100]), len(content) - where)
-    content[where : where + size] = chance.choice([b"\0", b"\xff", b" ", b"1"]) * size
+def overwrite(rng: random.Random, content: bytearray) -> None:
+    offset = rng.randrange(len(content))
+    size = min(rng.choice([1, 2, 4, 100]), len(content) - offset)
+    content[offset : offset + size] = rng.choice([b"\0", b"\xff", b" ", b"1"]) * size
 
 
-def cut(chance: random.Random, content: bytearray) -> None:
-    del content[chance.randrange(len(content)) :]
+def truncate(rng: random.Random, content: bytearray) -> None:
+    del content[rng.randrange(len(content)) :]
 
 
-def swapped(chance: random.Random, content: bytearray) -> None:
-    """Pages of a database in each other's place; of a text, parts."""
+def swap_pages(rng: random.Random, content: bytearray) -> None:
+    """Swap two pages of a database, or two parts of a text."""
     size = 4096 if len(content) > 8192 else 64
-    one, other = (chance.randrange(max(1, len(content) // size)) * size for _ in range(2))
-    content[one : one + size], content[other : other + size] = content[other : other + size], content[one : one + size]
+    first, second = (rng.randrange(max(1, len(content) // size)) * size for _ in range(2))
+    content[first : first + size], content[second : second + size] = (
+        content[second : second + size],
+        content[first : first + size],
+    )
 
 
-def repeated(chance: random.Random, content: bytearray) -> None:
-    where = chance.randrange(len(content))
-    content[where:where] = content[where : where + chance.choice([1, 30, 4096])] * chance.choice([1, 5])
+def repeat(rng: random.Random, content: bytearray) -> None:
+    offset = rng.randrange(len(content))
+    content[offset:offset] = content[offset : offset + rng.choice([1, 30, 4096])] * rng.choice([1, 5])
 
 
-BYTES: list[Spoil] = [flipped, overwritten, cut, swapped, repeated]
+BYTE_DAMAGES: list[Damage] = [flip_bits, overwrite, truncate, swap_pages, repeat]
 
 
-def statements(chance: random.Random, connection: sqlite3.Connection) -> None:
-    """Changes a database as a person, or a program of another release, might have."""
+def change_schema(rng: random.Random, connection: sqlite3.Connection) -> None:
+    """Change a database as a person or another release might have."""
     names = {
         table: [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
         for table in ("Sessions", "Devices")
     }
-    for _ in range(chance.choice([1, 2, 5])):
-        table = chance.choice(["Sessions", "Sessions", "Sessions", "Devices"])
-        column = chance.choice(names[table])
-        value = chance.choice(VALUES)
+    for _ in range(rng.choice([1, 2, 5])):
+        table = rng.choice(["Sessions", "Sessions", "Sessions", "Devices"])
+        column = rng.choice(names[table])
+        value = rng.choice(VALUES)
         marks = ", ".join("?" * len(names[table]))
-        match chance.choice(
+        match rng.choice(
             ["cell", "cell", "column", "row", "drop", "rename", "table", "type", "view", "index", "rowid"]
         ):
             case "cell":
-                rowid = chance.randrange(1, 30)
-                cast = chance.choice(["?", "CAST(? AS TEXT)", "CAST(? AS BLOB)"])
+                rowid = rng.randrange(1, 30)
+                cast = rng.choice(["?", "CAST(? AS TEXT)", "CAST(? AS BLOB)"])
                 connection.execute(f"UPDATE {table} SET {column} = {cast} WHERE rowid = ?", (value, rowid))
             case "column":
                 connection.execute(f"UPDATE {table} SET {column} = ?", (value,))
             case "row":
-                row = [chance.choice(VALUES) for _ in names[table]]
+                row = [rng.choice(VALUES) for _ in names[table]]
                 connection.execute(f"INSERT INTO {table} VALUES ({marks})", row)
             case "drop":
                 connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
             case "rename":
                 connection.execute(
-                    f"ALTER TABLE {table} RENAME COLUMN {column} TO {chance.choice(['x', 'rowid', column.upper()])}"
+                    f"ALTER TABLE {table} RENAME COLUMN {column} TO {rng.choice(['x', 'rowid', column.upper()])}"
                 )
             case "table":
-                connection.execute(f"ALTER TABLE {table} RENAME TO {chance.choice(['Other', 'SESSIONS_', 'x'])}")
+                connection.execute(f"ALTER TABLE {table} RENAME TO {rng.choice(['Other', 'SESSIONS_', 'x'])}")
             case "type":
-                kind = chance.choice(["BLOB", "INTEGER", "REAL", "TEXT COLLATE NOCASE", "NUMERIC DEFAULT 7"])
+                kind = rng.choice(["BLOB", "INTEGER", "REAL", "TEXT COLLATE NOCASE", "NUMERIC DEFAULT 7"])
                 connection.execute(f"CREATE TABLE n ({', '.join(f'{name} {kind}' for name in names[table])})")
                 connection.execute(f"INSERT INTO n SELECT * FROM {table}")
                 connection.execute(f"DROP TABLE {table}")
@@ -155,7 +158,7 @@ def statements(chance: random.Random, connection: sqlite3.Connection) -> None:
             case "view":
                 connection.execute(f"ALTER TABLE {table} RENAME TO t")
                 connection.execute(
-                    f"CREATE VIEW {table} AS SELECT * FROM t {chance.choice(['', 'UNION ALL SELECT * FROM t'])}"
+                    f"CREATE VIEW {table} AS SELECT * FROM t {rng.choice(['', 'UNION ALL SELECT * FROM t'])}"
                 )
             case "index":
                 connection.execute(f"CREATE INDEX i ON {table} ({column})")
@@ -165,13 +168,25 @@ def statements(chance: random.Random, connection: sqlite3.Connection) -> None:
                 connection.execute(f"DROP TABLE {table}")
                 connection.execute(f"ALTER TABLE w RENAME TO {table}")
         names = {
-            each: [row[1] for row in connection.execute(f"PRAGMA table_info({each})")] or names[each] for each in names
+            name: [row[1] for row in connection.execute(f"PRAGMA table_info({name})")] or columns
+            for name, columns in names.items()
         }
 
 
-def a_year(chance: random.Random) -> list[tuple[Any, ...]]:
-    """Sessions of every kind, on several pages."""
-    found: list[tuple[Any, ...]] = []
+# With these seeds, at least one damaged database of each kind can be imported.
+SEEDS: dict[Callable[[random.Random, Any], None], str] = {
+    flip_bits: "flipped",
+    overwrite: "overwritten",
+    truncate: "cut",
+    swap_pages: "swapped",
+    repeat: "repeated",
+    change_schema: "statements",
+}
+
+
+def sample_sessions(rng: random.Random) -> list[tuple[Any, ...]]:
+    """Return sessions in every state, enough for several pages."""
+    sessions: list[tuple[Any, ...]] = []
     for n in range(120):
         day = f"2025-{1 + n % 7:02}-{1 + n % 28:02}"
         start: list[str | None] = [f"{day} 10:00:00", "Connected"]
@@ -183,45 +198,45 @@ def a_year(chance: random.Random) -> list[tuple[Any, ...]]:
                 end = [None, "<missing event>"]
             case 2:
                 end = [None, None]
-        mac = chance.choice([A, B, f"02:00:00:00:00:{n:02x}"])
-        found.append((mac, f"10.0.0.{n}", start[1], start[0], end[1], end[0], int(n % 6 == 2), f"info {n}" * 9))
-    return found
+        mac = rng.choice([A, B, f"02:00:00:00:00:{n:02x}"])
+        sessions.append((mac, f"10.0.0.{n}", start[1], start[0], end[1], end[0], int(n % 6 == 2), f"info {n}" * 9))
+    return sessions
 
 
-@pytest.mark.parametrize("how", [*BYTES, statements], ids=lambda how: how.__name__)
-@pytest.mark.parametrize(("columns", "devices"), GENERATIONS, ids=["first", "second", "pi-alert"])
-def test_a_spoilt_database_comes_in_right_or_not_at_all(
-    store: tuple[Context, str], tmp_path: Path, columns: str, devices: str, how: Callable[[random.Random, Any], None]
+@pytest.mark.parametrize("damage", [*BYTE_DAMAGES, change_schema], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize(("columns", "devices"), SCHEMAS, ids=["snake-case", "camel-case", "pi-alert"])
+def test_a_damaged_database_is_imported_correctly_or_rejected(
+    store: tuple[Context, str], tmp_path: Path, columns: str, devices: str, damage: Callable[[random.Random, Any], None]
 ) -> None:
-    """Damaged bytes, pages and schemas; other types, tables and columns; nonsense in any cell."""
-    chance = random.Random(f"{how.__name__} {columns} {devices}")
-    found: Counter[str] = Counter()
-    whole = write(tmp_path / "whole.db", a_year(chance), columns=columns, devices=devices)
+    """Damaged bytes, pages and schemas; other types, tables and columns; any value in any cell."""
+    rng = random.Random(f"{SEEDS[damage]} {columns} {devices}")
+    outcomes: Counter[str] = Counter()
+    original = write_database(tmp_path / "whole.db", sample_sessions(rng), columns=columns, devices=devices)
     source = tmp_path / "source.db"
-    for _ in range(DATABASES_SPOILT):
-        if how is statements:
-            shutil.copy(whole, source)
-            # Some changes exclude each other: those before stay made.
+    for _ in range(DATABASE_COUNT):
+        if damage is change_schema:
+            shutil.copy(original, source)
+            # Some changes exclude each other. Earlier ones are kept.
             with closing(sqlite3.connect(source)) as connection, connection, suppress(sqlite3.Error):
-                how(chance, connection)
+                damage(rng, connection)
         else:
-            content = bytearray(whole.read_bytes())
-            how(chance, content)
+            content = bytearray(original.read_bytes())
+            damage(rng, content)
             source.write_bytes(content)
-        found[imported(store, source)] += 1
-    assert found["refused"] == DATABASES_SPOILT if how is cut else found["taken"]
+        outcomes[import_and_compare(store, source)] += 1
+    assert outcomes["rejected"] == DATABASE_COUNT if damage is truncate else outcomes["imported"]
 
 
-@pytest.mark.parametrize("how", BYTES, ids=lambda how: how.__name__)
+@pytest.mark.parametrize("damage", BYTE_DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("form", SAMPLES)
-def test_a_spoilt_text_comes_in_right_or_not_at_all(
-    store: tuple[Context, str], tmp_path: Path, form: Any, how: Spoil
+def test_a_damaged_text_file_is_imported_correctly_or_rejected(
+    store: tuple[Context, str], tmp_path: Path, form: Any, damage: Damage
 ) -> None:
-    """The same of exported files and of leases."""
-    chance = random.Random(f"{how.__name__} {form}")
+    """Exports and leases files."""
+    rng = random.Random(f"{SEEDS[damage]} {form}")
     source = tmp_path / "source"
-    for _ in range(TEXTS_SPOILT):
+    for _ in range(TEXT_COUNT):
         content = bytearray(SAMPLES[form])
-        how(chance, content)
+        damage(rng, content)
         source.write_bytes(content)
-        imported(store, source)
+        import_and_compare(store, source)

@@ -1,4 +1,4 @@
-"""What /openapi.json says is what the server does, whatever it is asked: thousands of cases made from the description."""
+"""The server behaves as /openapi.json describes, in thousands of requests generated from the description."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,9 +18,9 @@ from rest_compat.openapi import document
 from tests.conftest import DATABASES, Rows, new_database, sql
 from tests.support.server import Server, running
 
-CASES = {"sqlite": 110, "postgresql": 40}  # of each operation, as it may be asked and as it may not: more than 2,000
+CASES = {"sqlite": 110, "postgresql": 40}  # requests per operation, valid and invalid each: more than 2,000 in total
 UNITS = ("minute", "hours", "DAY", "Weeks", "month", "years")
-# Tokens have tests of their own; and a description cannot tell that a time must have come, or that an end follows a start.
+# Tokens have their own tests. A description cannot express that a time must be in the past, or that an end follows a start.
 EXCLUDED = [ignored_auth, positive_data_acceptance]
 
 schemathesis.openapi.format(
@@ -28,16 +28,16 @@ schemathesis.openapi.format(
     st.builds("{} {}".format, st.integers(0, 200), st.sampled_from(UNITS)) | st.sampled_from(["P7D", "PT1H", "P"]),
 )
 SCHEMA = schemathesis.openapi.from_dict(document())
-OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)}
+OPERATIONS = {result.ok().label: result.ok() for result in SCHEMA.get_all_operations() if isinstance(result, Ok)}
 
 
 @pytest.fixture(scope="module", params=DATABASES)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on each database, with a session of each state; its log must have no failure in it in the end."""
-    folder = tmp_path_factory.mktemp("described")
+    """A server on each database, with a session of each state. Its log must contain no traceback in the end."""
+    folder = tmp_path_factory.mktemp("openapi")
     with running(folder, DATABASE_URL=new_database(request.param, folder)) as server:
         with server.client() as client:
-            for n, more in enumerate(
+            for n, fields in enumerate(
                 (
                     {"start_time": "2025-08-01T10:00:00", "end_time": "2025-08-01T12:00:00"},
                     {"start_time": "2025-08-01T10:00:00", "event_type_conn": "New Device"},
@@ -45,7 +45,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
                     {"end_time": "2025-08-01T10:00:00", "event_type_conn": "<missing event>"},
                 )
             ):
-                body = {"mac": f"AA:BB:CC:DD:EE:F{n}", "ip": "192.168.1.10", "info": 'a "text"\n€ 😀'} | more
+                body = {"mac": f"AA:BB:CC:DD:EE:F{n}", "ip": "192.168.1.10", "info": 'a "text"\n€ 😀'} | fields
                 assert client.post("/sessions/create", json=body).status_code == 200
         yield server
         assert "Traceback" not in server.output.read_text()
@@ -53,30 +53,30 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_answer_is_one_that_the_description_has(server: Server, name: str, mode: GenerationMode) -> None:
-    """Status, media type, headers and body are as described; what is no such request is refused, and changes nothing."""
+def test_every_response_matches_the_description(server: Server, name: str, mode: GenerationMode) -> None:
+    """Status, media type, headers and body are as described. Invalid requests are rejected and change nothing."""
     accepted = 0
     kind = "postgresql" if server.database.startswith("postgresql") else "sqlite"
 
-    def held() -> Rows:
+    def stored() -> Rows:
         return sql(server.database, "SELECT count(*), count(disconnected_at), max(id) FROM session")
 
     @seed(20212)
-    @settings(max_examples=CASES[kind], deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=CASES[kind], database=None, suppress_health_check=list(HealthCheck))
     @given(case=OPERATIONS[name].as_strategy(generation_mode=mode))
-    def asked(case: Case[Any]) -> None:
+    def send(case: Case[Any]) -> None:
         nonlocal accepted
-        before = held()
+        before = stored()
         response = case.call(server.url, session=session, headers=server.headers)
-        # A parameter without a value is not sent: what was made to be wrong by it is right then.
+        # The client leaves out a parameter without a value, so a request that it made invalid would be valid.
         sent = parse_qs(urlsplit(str(response.request.url)).query, keep_blank_values=True)
         assume(set(case.query or ()) <= set(sent))
         case.validate_response(response, excluded_checks=EXCLUDED)
         assert response.status_code < 500
-        assert response.status_code == 200 or held() == before
+        assert response.status_code == 200 or stored() == before
         accepted += response.status_code == 200
 
     with requests.Session() as session:
-        asked()
-    # Otherwise only the refusals would have been looked at.
+        send()
+    # Otherwise only rejections would have been checked.
     assert accepted or not mode.is_positive

@@ -1,4 +1,4 @@
-"""Whatever arrives on its port, in whole or in part, the server answers as HTTP says or hangs up, and serves the next."""
+"""Malformed and partial requests: the server responds with HTTP or closes the connection, and serves the next request."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.support.server import TOKEN, Server, running
 
-SECONDS = 5.0  # for which an answer, or the end of a connection, is waited for
+TIMEOUT = 5.0  # seconds to wait for a response or the end of a connection
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [ -~]*\r\n")
 UPGRADE = b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "
 BEARER = b"Authorization: Bearer " + TOKEN.encode()
@@ -24,21 +24,21 @@ BEARER = b"Authorization: Bearer " + TOKEN.encode()
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all. Whatever came, it runs on, has nothing open and no failure in its log, and ends when it is to."""
+    """A server for all tests. After them it still runs, has no open sockets and no errors in its log, and stops in time."""
     with running(tmp_path_factory.mktemp("sockets")) as server:
         before = connections(server)
         yield server
         assert server.process.poll() is None
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + TIMEOUT
         while connections(server) > before and time.monotonic() < deadline:
             time.sleep(0.05)
         assert connections(server) <= before
         log = server.output.read_text()
         assert "Traceback" not in log
         assert '"level": "error"' not in log
-        began = time.monotonic()
+        stopped_at = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - began < SECONDS
+        assert time.monotonic() - stopped_at < TIMEOUT
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +48,15 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 
 def connections(server: Server) -> int:
-    """How many sockets the server has open."""
-    found = 0
+    """Return the number of open sockets of the server."""
+    count = 0
     for file in Path(f"/proc/{server.process.pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
-            found += os.readlink(file).startswith("socket:")
-    return found
+        with suppress(FileNotFoundError):  # closed in the meantime
+            count += os.readlink(file).startswith("socket:")
+    return count
 
 
-odd = st.binary(max_size=30)
+noise = st.binary(max_size=30)
 good_paths = st.sampled_from(
     [
         b"/sessions/list?limit=2",
@@ -97,7 +97,7 @@ bad_paths = (
             b"/sessions/a%2Fb",
         ]
     )
-    | odd
+    | noise
 )
 bad_queries = st.sampled_from(
     [
@@ -114,7 +114,7 @@ bad_queries = st.sampled_from(
         b"?mac=\xff",
         b"?period=%00",
     ]
-) | odd.map(lambda query: b"?" + query)
+) | noise.map(lambda query: b"?" + query)
 bodies = st.sampled_from(
     [
         b"",
@@ -182,106 +182,109 @@ bad_headers = st.sampled_from(
         b": empty",
         b"no colon",
     ]
-) | st.builds(lambda value: b"X: " + value, odd)
+) | st.builds(lambda value: b"X: " + value, noise)
 
 
 @st.composite
 def request(draw: st.DrawFn) -> bytes:
-    """A request that is right but for a few things: most of what is wrong is to get past the parser, to those behind it."""
-    wrong = draw(
+    """Generate a request with at most two defects, so that most requests pass the HTTP parser."""
+    defects = draw(
         st.sets(
-            st.sampled_from(["method", "path", "query", "version", "length", "chunks", "header", "less", "end"]),
+            st.sampled_from(
+                ["method", "path", "query", "version", "length", "chunks", "header", "missing header", "end"]
+            ),
             max_size=2,
         )
     )
     method = draw(st.sampled_from([b"GET", b"POST", b"POST", b"DELETE"]))
-    if "method" in wrong:
+    if "method" in defects:
         method = draw(
-            st.sampled_from([b"HEAD", b"OPTIONS", b"PUT", b"TRACE", b"CONNECT", b"get", b"M-SEARCH", b"PRI"]) | odd
+            st.sampled_from([b"HEAD", b"OPTIONS", b"PUT", b"TRACE", b"CONNECT", b"get", b"M-SEARCH", b"PRI"]) | noise
         )
-    path = draw(bad_paths if "path" in wrong else good_paths)
-    query = draw(bad_queries) if "query" in wrong else b""
+    path = draw(bad_paths if "path" in defects else good_paths)
+    query = draw(bad_queries) if "query" in defects else b""
     version = (
         draw(st.sampled_from([b"HTTP/1.0", b"HTTP/2.0", b"HTTP/9.9", b"", b"HTP/1.1"]))
-        if "version" in wrong
+        if "version" in defects
         else b"HTTP/1.1"
     )
     body = draw(bodies) if method != b"GET" else b""
-    given = [b"Host: x", BEARER, b"Content-Type: application/json"]
-    if "chunks" in wrong:
-        given.append(b"Transfer-Encoding: chunked")
+    headers = [b"Host: x", BEARER, b"Content-Type: application/json"]
+    if "chunks" in defects:
+        headers.append(b"Transfer-Encoding: chunked")
         body = draw(chunked)
-    if "length" in wrong or "chunks" not in wrong:
-        given.append(b"Content-Length: " + (draw(lengths) if "length" in wrong else b"%d" % len(body)))
-    if "less" in wrong:
-        given.pop(draw(st.integers(0, len(given) - 1)))
-    if "header" in wrong:
-        given.insert(draw(st.integers(0, len(given))), draw(bad_headers))
-    end = draw(st.sampled_from([b"\n", b"\r", b"\r\r\n"])) if "end" in wrong else b"\r\n"
-    return method + b" " + path + query + b" " + version + end + end.join([*given, b""]) + end + body
+    if "length" in defects or "chunks" not in defects:
+        headers.append(b"Content-Length: " + (draw(lengths) if "length" in defects else b"%d" % len(body)))
+    if "missing header" in defects:
+        headers.pop(draw(st.integers(0, len(headers) - 1)))
+    if "header" in defects:
+        headers.insert(draw(st.integers(0, len(headers))), draw(bad_headers))
+    end = draw(st.sampled_from([b"\n", b"\r", b"\r\r\n"])) if "end" in defects else b"\r\n"
+    return method + b" " + path + query + b" " + version + end + end.join([*headers, b""]) + end + body
 
 
-arrivals = st.one_of(
+messages = st.one_of(
     request(), request(), request(), st.lists(request(), min_size=2, max_size=4).map(b"".join), st.binary(max_size=200)
 )
-WAYS = ("whole", "whole", "shut", "cut", "pieces", "half")
+# "shut" closes the sending side after the bytes, "reset" resets the connection, "half" sends the first half of the bytes.
+SEND_MODES = ("whole", "whole", "shut", "reset", "pieces", "half")
 
 
 def read(connection: socket.socket, seconds: float) -> bytes:
-    """What the server sends until it hangs up, or nothing more comes within the time."""
+    """Return what the server sends until it closes the connection or sends nothing for the time."""
     connection.settimeout(seconds)
-    told = b""
+    received = b""
     try:
-        while more := connection.recv(65_536):
-            told += more
+        while data := connection.recv(65_536):
+            received += data
     except (TimeoutError, ConnectionError):
         pass
-    return told
+    return received
 
 
-def sent(server: Server, arrival: bytes, way: str) -> bytes:
-    """Sends bytes in one of the ways in which a client may; answers what came back."""
-    with socket.create_connection(("127.0.0.1", server.port), SECONDS) as connection:
+def send(server: Server, data: bytes, mode: str) -> bytes:
+    """Send bytes in one of `SEND_MODES`, and return the response."""
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as connection:
         try:
-            if way == "cut":
-                connection.sendall(arrival)
-                # An end without a goodbye, as of a client that has crashed.
+            if mode == "reset":
+                connection.sendall(data)
+                # Reset the connection, as if the client had crashed.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return b""
-            if way == "pieces":
+            if mode == "pieces":
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for at in range(0, len(arrival), max(1, len(arrival) // 8)):
-                    connection.sendall(arrival[at : at + max(1, len(arrival) // 8)])
+                for at in range(0, len(data), max(1, len(data) // 8)):
+                    connection.sendall(data[at : at + max(1, len(data) // 8)])
                     time.sleep(0.001)
             else:
-                connection.sendall(arrival[: len(arrival) // 2] if way == "half" else arrival)
-            if way != "whole":
+                connection.sendall(data[: len(data) // 2] if mode == "half" else data)
+            if mode != "whole":
                 connection.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # it has hung up already
-        return read(connection, 0.1 if way == "whole" else SECONDS)
+            pass  # the server has closed the connection
+        return read(connection, 0.1 if mode == "whole" else TIMEOUT)
 
 
 @seed(20212)
-@settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-@given(arrival=arrivals, way=st.sampled_from(WAYS))
-def test_whatever_arrives_is_answered_or_hung_up_on(
-    server: Server, client: httpx.Client, arrival: bytes, way: str
+@settings(max_examples=500, database=None, suppress_health_check=list(HealthCheck))
+@given(data=messages, mode=st.sampled_from(SEND_MODES))
+def test_any_bytes_get_an_http_response_or_a_closed_connection(
+    server: Server, client: httpx.Client, data: bytes, mode: str
 ) -> None:
-    """No status of 500 or above, nothing that is not HTTP; and the next request is answered."""
-    told = sent(server, arrival, way)
-    if told:
-        assert STATUS.match(told), told[:200]
-    for status in STATUS.findall(told):
-        assert int(status) < 500, told
+    """No response is 500 or above or is not HTTP, and the next request succeeds."""
+    received = send(server, data, mode)
+    if received:
+        assert STATUS.match(received), received[:200]
+    for status in STATUS.findall(received):
+        assert int(status) < 500, received
     assert client.get("/sessions/list?limit=1").status_code == 200
 
 
-def test_an_answer_to_who_was_hung_up_on_is_no_failure(server: Server, client: httpx.Client) -> None:
-    """What follows a request is not HTTP: the server hangs up while it answers, and counts a client that went away."""
+def test_connection_closed_during_a_response_is_not_an_error(server: Server, client: httpx.Client) -> None:
+    """Invalid bytes after a request make the server close the connection during the response, like a client that leaves."""
     request = b"GET /sessions/list HTTP/1.1\r\nHost: x\r\n" + BEARER + b"\r\n\r\n"
     for _ in range(20):
-        sent(server, request * 3 + b"\0\0\r\n\r\n", "shut")
+        send(server, request * 3 + b"\0\0\r\n\r\n", "shut")
     assert client.get("/health").status_code == 200
     log = server.output.read_text()
     assert "request failed" not in log

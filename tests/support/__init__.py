@@ -1,1 +1,1 @@
-"""Helpers that tests share: servers, databases, browsers, load."""
+"""Helpers that tests share: servers, databases, browsers and load."""

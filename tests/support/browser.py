@@ -1,11 +1,12 @@
-"""A real browser for tests of pages; whatever it asks of another host, and whatever it complains of, is written down.
+"""A real browser for tests of pages. It records requests to other hosts and errors in the console.
 
-Playwright's synchronous interface keeps an event loop in the thread of its test: there, nothing else can be `asyncio.run`.
+Playwright's synchronous API keeps an event loop running in the thread of the test: `asyncio.run` does not work there.
 """
 
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, WebSocketRoute, expect, sync_playwright
 
-SECONDS = 30.0  # for what takes a moment on a machine that does other things, too
+TIMEOUT_SECONDS = 30.0  # long enough for a busy machine
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -25,41 +26,53 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-OWN = ("127.0.0.1", "localhost", None)  # None has what is no address of a host, as data: is none
+OWN_HOSTS = ("127.0.0.1", "localhost", None)  # None: URLs without a host, such as data:
 
-expect.set_options(timeout=SECONDS * 1000)
+expect.set_options(timeout=TIMEOUT_SECONDS * 1000)
 
 
 @dataclass
-class Seen:
-    """What a page must not do, as far as it did."""
+class PageLog:
+    """Requests and errors of a page that no page should have."""
 
-    foreign: list[str] = field(default_factory=list)  # addresses at other hosts that it asked for
-    errors: list[str] = field(default_factory=list)  # what it wrote to the console as an error, or threw
+    foreign_requests: list[str] = field(default_factory=list)  # URLs of other hosts
+    errors: list[str] = field(default_factory=list)  # console errors and uncaught exceptions
 
-    def expected(self, pattern: str) -> None:
-        """Of the errors so far, takes those that belong to the test; there must be one."""
-        others = [error for error in self.errors if not re.search(pattern, error)]
-        assert len(others) < len(self.errors), f"no error is like {pattern}: {self.errors}"
-        self.errors[:] = others
+    def expect_error(self, page: Page, pattern: str) -> None:
+        """Wait for an error that matches the pattern, and remove all that do."""
+
+        def matches() -> list[str]:
+            return [error for error in self.errors if re.search(pattern, error)]
+
+        wait_for(page, matches)
+        expected = matches()
+        self.errors[:] = [error for error in self.errors if error not in expected]
 
 
-def _program(own: str) -> str:
-    """Where Chromium is; the test is skipped where it is nowhere, and fails if it was promised."""
-    for path in (os.environ.get("CHROMIUM"), "/usr/bin/chromium", own):
+def wait_for(page: Page, condition: Callable[[], object]) -> None:
+    """Handle the page's events until the condition is true. Fails after a timeout."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "timeout"
+        page.wait_for_timeout(20)
+
+
+def _find_chromium(bundled: str) -> str:
+    """Return the path of Chromium. Without one, fail in CI and skip the test elsewhere."""
+    for path in (os.environ.get("CHROMIUM"), "/usr/bin/chromium", bundled):
         if path and Path(path).exists():
             return path
-    reason = "there is no Chromium: install Debian's chromium, or name another in CHROMIUM"
+    reason = "Chromium is missing: install Debian's package chromium, or set CHROMIUM to its path"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 @contextmanager
-def started() -> Iterator[Browser]:
-    """A browser of its own, with a profile of its own."""
+def launch_browser() -> Iterator[Browser]:
+    """Launch a browser with an empty profile."""
     with sync_playwright() as playwright:
-        program = _program(playwright.chromium.executable_path)
+        program = _find_chromium(playwright.chromium.executable_path)
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         try:
             yield browser
@@ -68,33 +81,33 @@ def started() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, seen: Seen) -> Iterator[Page]:
-    """An empty page that nobody has visited anything with; asserts at its end that there was nothing to complain of."""
+def new_page(browser: Browser, page_log: PageLog) -> Iterator[Page]:
+    """Open an empty page in a new browser context. Fails at the end if the log is not empty."""
 
-    def routed(route: Route) -> None:
-        if urlsplit(route.request.url).hostname in OWN:
+    def route_request(route: Route) -> None:
+        if urlsplit(route.request.url).hostname in OWN_HOSTS:
             route.fallback()
         else:
-            seen.foreign.append(route.request.url)
+            page_log.foreign_requests.append(route.request.url)
             route.abort()
 
-    def refused(socket: WebSocketRoute) -> None:
-        seen.foreign.append(socket.url)
+    def block_socket(socket: WebSocketRoute) -> None:
+        page_log.foreign_requests.append(socket.url)
         socket.close()
 
-    def told(message: ConsoleMessage) -> None:
+    def log_error(message: ConsoleMessage) -> None:
         if message.type == "error":
-            seen.errors.append(f"{message.text} ({message.location['url']})")
+            page_log.errors.append(f"{message.text} ({message.location['url']})")
 
-    # Elsewhere than the tests' servers: what a page shows must be of the server's zone.
+    # The browser's time zone differs from the server's: pages must show the server's.
     context = browser.new_context(service_workers="block", timezone_id="America/New_York", locale="de-DE")
     try:
-        context.set_default_timeout(SECONDS * 1000)
-        context.route("**/*", routed)
-        context.route_web_socket(re.compile(r"^wss?://(?!127\.0\.0\.1[:/]|localhost[:/])"), refused)
-        context.on("console", told)
-        context.on("weberror", lambda error: seen.errors.append(str(error.error)))
+        context.set_default_timeout(TIMEOUT_SECONDS * 1000)
+        context.route("**/*", route_request)
+        context.route_web_socket(re.compile(r"^wss?://(?!127\.0\.0\.1[:/]|localhost[:/])"), block_socket)
+        context.on("console", log_error)
+        context.on("weberror", lambda error: page_log.errors.append(str(error.error)))
         yield context.new_page()
     finally:
         context.close()
-    assert seen == Seen(), seen
+    assert page_log == PageLog(), page_log

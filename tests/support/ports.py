@@ -5,7 +5,7 @@ import socket
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port that nobody listens on, below those that the system hands out to clients meanwhile."""
+    """Return a port that is not in use, below the range of ephemeral ports."""
     while True:
         port = random.randrange(20_300, 32_000)
         with socket.socket(type=kind) as listener:

@@ -1,128 +1,128 @@
-/** Asking the GraphQL door, and hearing from it what changes. */
+/** Requests to the GraphQL API, and the subscription to session changes. */
 
 import { type Client, createClient } from "graphql-ws";
 import { type ChangesSubscription, ChangesDocument, type TypedDocumentString } from "./operations";
-import { token } from "./token";
+import { loadToken } from "./token";
 
-/** Why there is no answer. `token`: it is refused; `away`: there is none for now; `refused`: the server says why. */
-export class Problem extends Error {
+/** A failed request. `unauthorized`: invalid token; `unavailable`: worth a retry; `rejected`: the server explains why. */
+export class ApiError extends Error {
   constructor(
-    readonly kind: "token" | "away" | "refused",
+    readonly kind: "unauthorized" | "unavailable" | "rejected",
     message: string,
   ) {
     super(message);
   }
 }
 
-const AWAY = "The server does not answer.";
-const PATIENCE = 45_000; // milliseconds for an answer: longer than the server works for one
+const NO_RESPONSE = "The server is not responding.";
+const REQUEST_TIMEOUT = 45_000; // milliseconds; longer than the server's own time limit
 
-/** The answer of an operation. Throws Problem. */
-export async function ask<Answer, Variables>(
-  document: TypedDocumentString<Answer, Variables>,
+/** Execute an operation and return its data. Throws ApiError. */
+export async function request<Data, Variables>(
+  document: TypedDocumentString<Data, Variables>,
   variables: Variables,
   options: { signal?: AbortSignal; token?: string } = {},
-): Promise<Answer> {
-  // Made here, so that a text that no header can carry is not taken for a server that is away.
-  const headers = new Headers({ Authorization: `Bearer ${options.token ?? token()}`, "Content-Type": "application/json" });
+): Promise<Data> {
+  // Outside of `try`: a token that no header can carry must not look like an unavailable server.
+  const headers = new Headers({ Authorization: `Bearer ${options.token ?? loadToken()}`, "Content-Type": "application/json" });
   const body = JSON.stringify({ query: document.toString(), variables });
-  const timeout = AbortSignal.timeout(PATIENCE);
+  const timeout = AbortSignal.timeout(REQUEST_TIMEOUT);
   const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
   let response: Response;
-  let told: { data?: Answer; errors?: { message: string; extensions?: { code?: string } }[] };
+  let result: { data?: Data; errors?: { message: string; extensions?: { code?: string } }[] };
   try {
     response = await fetch("/graphql", { method: "POST", headers, body, signal });
-    told = await response.json();
+    result = await response.json();
   } catch (cause) {
     if (options.signal?.aborted) throw cause;
-    throw new Problem("away", AWAY);
+    throw new ApiError("unavailable", NO_RESPONSE);
   }
-  const [error] = told.errors ?? [];
-  if (response.status === 401) throw new Problem("token", "The server refuses this token.");
+  const [error] = result.errors ?? [];
+  if (response.status === 401) throw new ApiError("unauthorized", "The server rejected this token.");
   if (response.status >= 500 || response.status === 429 || response.status === 408)
-    throw new Problem("away", error?.message ?? AWAY);
-  if (error) throw new Problem("refused", error.message);
-  if (!told.data) throw new Problem("refused", `The server answered ${response.status}.`);
-  return told.data;
+    throw new ApiError("unavailable", error?.message ?? NO_RESPONSE);
+  if (error) throw new ApiError("rejected", error.message);
+  if (!result.data) throw new ApiError("rejected", `The server responded with status ${response.status}.`);
+  return result.data;
 }
 
 export type Change = ChangesSubscription["sessionChanges"];
-/** `null`: it is not known what has changed. */
-export type Listener = (change: Change | null) => void;
-export type Line = "connecting" | "live" | "away";
+/** Called with a change, or with `null` if changes may have been missed. */
+export type ChangeListener = (change: Change | null) => void;
+export type ConnectionState = "connecting" | "live" | "offline";
 
-const SETTLING = 500; // milliseconds after which a subscription that was sent has surely begun
-const LONGEST_WAIT = 5_000; // milliseconds between two attempts to come back
-const PULSE = 10_000; // milliseconds between two signs of life, each of which is waited for half as long
-const REFUSED = 4401;
+const SUBSCRIBE_DELAY = 500; // milliseconds from connecting until the server has certainly started the subscription
+const MAX_RETRY_DELAY = 5_000; // milliseconds
+const PING_INTERVAL = 10_000; // milliseconds; a pong must arrive within half of it
+const UNAUTHORIZED_CLOSE_CODE = 4401;
 
-/** The one subscription of the pages. It comes back by itself, and tells whenever it has begun that something may have changed. */
-export class Live {
-  #listeners = new Set<Listener>();
+/** The subscription that all pages share. It reconnects by itself, and then notifies listeners that changes may have been missed. */
+export class ChangeFeed {
+  #listeners = new Set<ChangeListener>();
   #client: Client;
-  #stop = () => {};
-  #timers = { begin: 0, pulse: 0, settled: 0 };
-  #over = false;
+  #unsubscribe = () => {};
+  #timers = { resubscribe: 0, pong: 0, subscribed: 0 };
+  #closed = false;
 
   constructor(
-    readonly onLine: (line: Line) => void,
-    onRefused: () => void,
+    readonly onState: (state: ConnectionState) => void,
+    onUnauthorized: () => void,
   ) {
     this.#client = createClient({
       url: `${location.origin.replace(/^http/, "ws")}/graphql`,
-      connectionParams: () => ({ Authorization: `Bearer ${token()}` }),
+      connectionParams: () => ({ Authorization: `Bearer ${loadToken()}` }),
       retryAttempts: Infinity,
-      retryWait: (attempt) => new Promise((resolve) => setTimeout(resolve, Math.min(500 * 2 ** attempt, LONGEST_WAIT))),
+      retryWait: (attempt) => new Promise((resolve) => setTimeout(resolve, Math.min(500 * 2 ** attempt, MAX_RETRY_DELAY))),
       shouldRetry: () => true,
-      keepAlive: PULSE,
+      keepAlive: PING_INTERVAL,
       on: {
         connected: () => {
-          onLine("live");
-          this.#timers.settled = window.setTimeout(() => this.#tell(null), SETTLING);
+          onState("live");
+          this.#timers.subscribed = window.setTimeout(() => this.#notify(null), SUBSCRIBE_DELAY);
         },
-        // A line that is dead without having been closed is not noticed otherwise.
+        // Detects a connection that is dead but was never closed.
         ping: (received) => {
-          if (!received) this.#timers.pulse = window.setTimeout(() => this.#client.terminate(), PULSE / 2);
+          if (!received) this.#timers.pong = window.setTimeout(() => this.#client.terminate(), PING_INTERVAL / 2);
         },
-        pong: () => clearTimeout(this.#timers.pulse),
+        pong: () => clearTimeout(this.#timers.pong),
         closed: (event) => {
-          clearTimeout(this.#timers.pulse);
-          if (this.#over) return;
-          onLine("away");
-          if ((event as CloseEvent).code === REFUSED) onRefused();
+          clearTimeout(this.#timers.pong);
+          if (this.#closed) return;
+          onState("offline");
+          if ((event as CloseEvent).code === UNAUTHORIZED_CLOSE_CODE) onUnauthorized();
         },
       },
     });
-    this.#begin();
+    this.#subscribe();
   }
 
-  /** Calls the listener at every change, until what it returns is called. */
-  listen(listener: Listener): () => void {
+  /** Call the listener on every change. Returns a function that removes the listener. */
+  listen(listener: ChangeListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   close(): void {
-    this.#over = true;
+    this.#closed = true;
     Object.values(this.#timers).forEach(clearTimeout);
-    this.#stop();
+    this.#unsubscribe();
     void this.#client.dispose();
   }
 
-  #begin(): void {
-    // The library gives up at some closes, and whenever the server ends the subscription.
-    const later = () => {
-      if (this.#over) return;
-      this.onLine("away");
-      this.#timers.begin = window.setTimeout(() => this.#begin(), LONGEST_WAIT);
+  #subscribe(): void {
+    // The library stops retrying after some close codes, and when the server completes the subscription.
+    const resubscribe = () => {
+      if (this.#closed) return;
+      this.onState("offline");
+      this.#timers.resubscribe = window.setTimeout(() => this.#subscribe(), MAX_RETRY_DELAY);
     };
-    this.#stop = this.#client.subscribe<ChangesSubscription>(
+    this.#unsubscribe = this.#client.subscribe<ChangesSubscription>(
       { query: ChangesDocument.toString() },
-      { next: ({ data }) => data && this.#tell(data.sessionChanges), error: later, complete: later },
+      { next: ({ data }) => data && this.#notify(data.sessionChanges), error: resubscribe, complete: resubscribe },
     );
   }
 
-  #tell(change: Change | null): void {
+  #notify(change: Change | null): void {
     for (const listener of this.#listeners) listener(change);
   }
 }

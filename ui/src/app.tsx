@@ -1,82 +1,86 @@
-/** The frame of the pages: who looks at which server, and which page. */
+/** The application: sign-in, the connection to the server, the header and the routes. */
 
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { LocationProvider, Route, Router, useLocation } from "preact-iso";
-import { ask, type Line, Live, type Problem } from "./api";
+import { type ApiError, ChangeFeed, type ConnectionState, request } from "./api";
+import { ErrorNotice, Loading } from "./components";
+import { runRequest, ServerContext, type Server, useQuery } from "./hooks";
 import icon from "./icon.svg";
-import { AnySessionDocument, ServerDocument } from "./operations";
-import { Calendar } from "./pages/calendar";
-import { Device } from "./pages/device";
-import { Events } from "./pages/events";
-import { Presence } from "./pages/presence";
-import { SignIn } from "./pages/sign-in";
-import { Welcome } from "./pages/welcome";
-import { Failed, Loading } from "./parts";
-import { forgetToken, token } from "./token";
-import { pursue, ServerContext, type Server, useAnswer } from "./use";
-import { Zone } from "./zone";
+import { HasSessionsDocument, ServerDocument } from "./operations";
+import { CalendarPage } from "./pages/calendar";
+import { DevicePage } from "./pages/device";
+import { EventsPage } from "./pages/events";
+import { PresencePage } from "./pages/presence";
+import { SignInPage } from "./pages/sign-in";
+import { WelcomePage } from "./pages/welcome";
+import { TimeZone } from "./time-zone";
+import { clearToken, loadToken } from "./token";
 
-// The addresses that are pages of ours; /graphiql and /docs are not.
-const OURS = /^\/(?:[?#].*|(?:calendar|events|devices\/).*)?$/;
+// Paths that the router handles; /graphiql and /docs are separate documents.
+const ROUTED_PATHS = /^\/(?:[?#].*|(?:calendar|events|devices\/).*)?$/;
 
 export function App() {
-  const [signedIn, setSignedIn] = useState(token() !== null);
-  const [why, setWhy] = useState("");
-  const signOut = useCallback((why = "") => {
-    forgetToken();
-    setWhy(why);
+  const [signedIn, setSignedIn] = useState(loadToken() !== null);
+  const [signOutMessage, setSignOutMessage] = useState("");
+  const signOut = useCallback((message = "") => {
+    clearToken();
+    setSignOutMessage(message);
     setSignedIn(false);
   }, []);
   return (
-    <LocationProvider scope={OURS}>
-      {signedIn ? <Known signOut={signOut} /> : <SignIn why={why} done={() => setSignedIn(true)} />}
+    <LocationProvider scope={ROUTED_PATHS}>
+      {signedIn ? <SignedInApp signOut={signOut} /> : <SignInPage message={signOutMessage} onSignIn={() => setSignedIn(true)} />}
     </LocationProvider>
   );
 }
 
-/** Learns what server this is, and opens the line to it. */
-function Known({ signOut }: { signOut: Server["signOut"] }) {
+/** Loads the server's settings and opens the change feed, then renders the pages. */
+function SignedInApp({ signOut }: { signOut: Server["signOut"] }) {
   const [server, setServer] = useState<Server | null>(null);
-  const [line, setLine] = useState<Line>("connecting");
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const [turn, setTurn] = useState(0);
-  const again = useCallback(() => setTurn((n) => n + 1), []);
+  const [connection, setConnection] = useState<ConnectionState>("connecting");
+  const [error, setError] = useState<ApiError | null>(null);
+  const [attempt, setAttempt] = useState(0);
+  const retry = useCallback(() => setAttempt((n) => n + 1), []);
 
   useEffect(() => {
-    let live: Live | null = null;
-    const giveUp = pursue(
-      (signal) => ask(ServerDocument, {}, { signal }),
+    let changes: ChangeFeed | null = null;
+    const abort = runRequest(
+      (signal) => request(ServerDocument, {}, { signal }),
       ({ server: { timeZone, now } }) => {
-        live = new Live(setLine, () => signOut("The token is not accepted any more."));
-        setServer({ zone: new Zone(timeZone), skew: Date.parse(now) - Date.now(), live, signOut });
-        setProblem(null);
+        changes = new ChangeFeed(setConnection, () => signOut("The token is no longer valid."));
+        setServer({ zone: new TimeZone(timeZone), clockSkew: Date.parse(now) - Date.now(), changes, signOut });
+        setError(null);
       },
-      setProblem,
-      { again, signOut },
+      setError,
+      { retry, signOut },
     );
     return () => {
-      giveUp();
-      live?.close();
+      abort();
+      changes?.close();
     };
-  }, [turn, signOut]);
+  }, [attempt, signOut]);
 
   if (server === null)
-    return <main class="page" tabIndex={-1}>{problem ? <Failed problem={problem} again={again} /> : <Loading />}</main>;
+    return <main class="page" tabIndex={-1}>{error ? <ErrorNotice error={error} retry={retry} /> : <Loading />}</main>;
   return (
     <ServerContext.Provider value={server}>
-      <Head line={line} server={server} />
-      <Pages />
+      <Header connection={connection} server={server} />
+      <Routes />
     </ServerContext.Provider>
   );
 }
 
-const LINES: Record<Line, string> = { connecting: "Connecting", live: "Live", away: "Not connected, trying again" };
+const CONNECTION_LABELS: Record<ConnectionState, string> = {
+  connecting: "Connecting",
+  live: "Live",
+  offline: "Disconnected, reconnecting",
+};
 
-function Head({ line, server }: { line: Line; server: Server }) {
+function Header({ connection, server }: { connection: ConnectionState; server: Server }) {
   const { path } = useLocation();
-  const link = (to: string, name: string) => <a href={to} aria-current={path === to ? "page" : undefined}>{name}</a>;
+  const link = (url: string, label: string) => <a href={url} aria-current={path === url ? "page" : undefined}>{label}</a>;
   return (
-    <header class="head">
+    <header class="header">
       <a class="brand" href="/"><img src={icon} alt="" width="20" height="20" />netsessions</a>
       <nav aria-label="Pages">
         {link("/", "Presence")}
@@ -84,8 +88,8 @@ function Head({ line, server }: { line: Line; server: Server }) {
         {link("/events", "Events")}
         <a href="/graphiql">GraphiQL</a>
       </nav>
-      <p class="line" role="status">
-        <span class={line === "live" ? "dot on" : "dot"} /> {LINES[line]}
+      <p class="connection" role="status">
+        <span class={connection === "live" ? "dot on" : "dot"} /> {CONNECTION_LABELS[connection]}
       </p>
       <p class="zone">Times in {server.zone.name}</p>
       <button type="button" onClick={() => server.signOut()}>Sign out</button>
@@ -93,18 +97,22 @@ function Head({ line, server }: { line: Line; server: Server }) {
   );
 }
 
-/** The page of the address; of a store without sessions, what to do first. */
-function Pages() {
-  const { data, again } = useAnswer(AnySessionDocument, {});
-  if (data?.sessions.nodes.length === 0) return <Welcome again={again} />;
+/** The page of the current URL. Without any sessions, the welcome page. */
+function Routes() {
+  const { data, refetch } = useQuery(HasSessionsDocument, {});
+  if (data?.sessions.nodes.length === 0) return <WelcomePage refetch={refetch} />;
   return (
-    // Who does not see the page hears that it is another one.
+    // Moving the focus makes screen readers announce the new page.
     <Router onRouteChange={() => document.querySelector("main")?.focus()}>
-      <Route path="/" component={Presence} />
-      <Route path="/calendar" component={Calendar} />
-      <Route path="/events" component={Events} />
-      <Route path="/devices/:mac" component={Device} />
-      <Route default component={() => <main class="page" tabIndex={-1}><p class="notice">There is no such page. <a href="/">Presence</a></p></main>} />
+      <Route path="/" component={PresencePage} />
+      <Route path="/calendar" component={CalendarPage} />
+      <Route path="/events" component={EventsPage} />
+      <Route path="/devices/:mac" component={DevicePage} />
+      <Route default component={NotFoundPage} />
     </Router>
   );
 }
+
+const NotFoundPage = () => (
+  <main class="page" tabIndex={-1}><p class="notice">Page not found. <a href="/">Presence</a></p></main>
+);

@@ -1,5 +1,5 @@
-/** A MAC address in any notation as the server answers it; null for anything else. */
-export function macOf(text: string): string | null {
+/** Return a MAC address in the server's notation. Returns null if the text is not a MAC address. */
+export function normalizeMac(text: string): string | null {
   const digits = text.replace(/[-:.]/g, "");
   return /^[0-9a-f]{12}$/i.test(digits) ? digits.toUpperCase().match(/../g)!.join(":") : null;
 }

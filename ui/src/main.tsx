@@ -1,7 +1,7 @@
 import { render } from "preact";
 import { App } from "./app";
 
-// The router would stumble over an address that cannot be read.
+// The router throws on a path that cannot be decoded.
 try {
   decodeURIComponent(location.pathname);
 } catch {

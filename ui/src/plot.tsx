@@ -1,47 +1,57 @@
-/** Hours online per day, as bars. */
+/** A bar chart of the hours online per day. */
 
+import { formatHours } from "./format";
 import type { DaysQuery } from "./operations";
-import { hours } from "./words";
-import { isoDay, type Zone } from "./zone";
+import { isoDate, type TimeZone } from "./time-zone";
 
-const [HEIGHT, LEFT, BOTTOM] = [160, 28, 18];
+const [HEIGHT, LEFT_MARGIN, BOTTOM_MARGIN] = [160, 28, 18];
+const MAX_HOURS = 25; // a day on which the clock is put back
+const LABEL_WIDTH = 64;
 
-type Props = { days: DaysQuery["presence"]; zone: Zone; now: number };
+type Props = { days: DaysQuery["presence"]; zone: TimeZone; now: number };
 
-export function Plot({ days, zone, now }: Props) {
-  const until = days.filter(({ start }) => Date.parse(start) <= now);
-  const seconds = until.map(({ onlineSeconds }) => onlineSeconds);
-  const overlap = until.some(({ start, end, onlineSeconds }) => onlineSeconds * 1000 > Date.parse(end) - Date.parse(start));
-  // About as wide as the screen has it, so that the text is of its size.
+export function HoursPlot({ days, zone, now }: Props) {
+  const pastDays = days.filter(({ start }) => Date.parse(start) <= now);
+  const seconds = pastDays.map(({ onlineSeconds }) => onlineSeconds);
+  const overlap = pastDays.some(({ start, end, onlineSeconds }) => onlineSeconds * 1000 > Date.parse(end) - Date.parse(start));
+  // About the width in pixels, so that text keeps its size.
   const width = matchMedia("(max-width: 700px)").matches ? 340 : 1000;
-  const wide = (width - LEFT) / until.length;
-  const y = (hours: number) => (HEIGHT - BOTTOM) * (1 - Math.min(hours, 25) / 25);
-  const every = Math.ceil(64 / wide);
-  const mean = seconds.reduce((sum, one) => sum + one, 0) / Math.max(until.length, 1);
+  const dayWidth = (width - LEFT_MARGIN) / pastDays.length;
+  const toY = (hours: number) => (HEIGHT - BOTTOM_MARGIN) * (1 - Math.min(hours, MAX_HOURS) / MAX_HOURS);
+  const daysPerLabel = Math.ceil(LABEL_WIDTH / dayWidth);
+  const mean = seconds.reduce((sum, value) => sum + value, 0) / Math.max(pastDays.length, 1);
   return (
     <figure class="plot">
-      <svg viewBox={`0 0 ${width} ${HEIGHT}`} role="img" aria-label={`Hours online on each of ${until.length} days, ${hours(mean)} a day on average`}>
-        {[0, 6, 12, 18, 24].map((n) => (
+      <svg
+        viewBox={`0 0 ${width} ${HEIGHT}`} role="img"
+        aria-label={`Hours online on each of ${pastDays.length} days, ${formatHours(mean)} a day on average`}
+      >
+        {[0, 6, 12, 18, 24].map((hour) => (
           <g class="grid">
-            <line x1={LEFT} x2={width} y1={y(n)} y2={y(n)} />
-            <text x={LEFT - 4} y={y(n)} text-anchor="end" dominant-baseline="middle">{n}</text>
+            <line x1={LEFT_MARGIN} x2={width} y1={toY(hour)} y2={toY(hour)} />
+            <text x={LEFT_MARGIN - 4} y={toY(hour)} text-anchor="end" dominant-baseline="middle">{hour}</text>
           </g>
         ))}
-        {until.map(({ start }, n) => {
-          const day = isoDay(zone.day(Date.parse(start)));
-          const left = LEFT + n * wide;
+        {pastDays.map(({ start }, n) => {
+          const date = isoDate(zone.day(Date.parse(start)));
+          const x = LEFT_MARGIN + n * dayWidth;
+          const y = toY(seconds[n]! / 3600);
           return (
             <g>
-              <rect class="bar" x={left + wide * 0.1} width={wide * 0.8} y={y(seconds[n]! / 3600)} height={y(0) - y(seconds[n]! / 3600)} />
-              <rect class="over" x={left} width={wide} y={0} height={y(0)}><title>{`${day}: ${hours(seconds[n]!)}`}</title></rect>
-              {(until.length - 1 - n) % every === 0 && (
-                <text class="day" x={left + wide / 2} y={HEIGHT - 4} text-anchor={n === until.length - 1 ? "end" : "middle"}>{day.slice(5)}</text>
+              <rect class="bar" x={x + dayWidth * 0.1} width={dayWidth * 0.8} y={y} height={toY(0) - y} />
+              <rect class="hover-area" x={x} width={dayWidth} y={0} height={toY(0)}>
+                <title>{`${date}: ${formatHours(seconds[n]!)}`}</title>
+              </rect>
+              {(pastDays.length - 1 - n) % daysPerLabel === 0 && (
+                <text class="day" x={x + dayWidth / 2} y={HEIGHT - 4} text-anchor={n === pastDays.length - 1 ? "end" : "middle"}>
+                  {date.slice(5)}
+                </text>
               )}
             </g>
           );
         })}
       </svg>
-      <figcaption>{hours(mean)} a day on average{overlap && "; sessions that overlap count each"}</figcaption>
+      <figcaption>{formatHours(mean)} a day on average{overlap && "; overlapping sessions count separately"}</figcaption>
     </figure>
   );
 }

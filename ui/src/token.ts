@@ -1,9 +1,9 @@
-/** The token, kept as long as the tab is; GraphiQL takes it from the same place. */
+/** The API token, stored until the tab is closed. The pages and GraphiQL share it. */
 
 const KEY = "netsessions.token";
 
-export const token = (): string | null => sessionStorage.getItem(KEY);
+export const loadToken = (): string | null => sessionStorage.getItem(KEY);
 
-export const keepToken = (given: string): void => sessionStorage.setItem(KEY, given);
+export const saveToken = (token: string): void => sessionStorage.setItem(KEY, token);
 
-export const forgetToken = (): void => sessionStorage.removeItem(KEY);
+export const clearToken = (): void => sessionStorage.removeItem(KEY);

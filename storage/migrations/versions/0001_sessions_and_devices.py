@@ -1,4 +1,4 @@
-"""Sessions and devices: the first tables."""
+"""Create the session and device tables."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,6 @@
-"""Every list from two indexes: sessions in order within a span class, by device and over all; and rare events by type.
+"""Serve every list from two indexes, ordered within a span class, by device and overall; index rare events by type.
 
-Sessions of which one end was never seen become classes of their own. Only indexes read the class, so rows do not hold it.
+Sessions with a missing end get classes of their own. The class is not stored in rows, because only indexes read it.
 """
 
 import sqlalchemy as sa
@@ -27,7 +27,7 @@ SPAN = """CASE
 def upgrade() -> None:
     for name in ("start", "device", "device_end", "span"):
         op.drop_index(f"session_by_{name}", "session")
-    # PostgreSQL has no index on a column that is not stored.
+    # PostgreSQL cannot index a computed column that is not stored.
     stored = True if op.get_bind().dialect.name == "postgresql" else None
     op.drop_column("session", "span")
     comment = "span class; read from indexes only"
@@ -49,8 +49,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("disconnection_event <> 'Disconnected'"),
     )
     if op.get_bind().dialect.name == "sqlite":
-        # What a network looks like, for a planner that would otherwise guess: rows in all, then for one value of the first
-        # column, of the first two, and so on. A device's sessions are few, a span class's many.
+        # Statistics of a typical network for the planner, which would otherwise guess: the number of rows, then of rows per
+        # value of the first column, of the first two columns, and so on.
         op.execute("ANALYZE sqlite_schema")
         for table, index, counts in (
             ("session", "session_by_device", "1000000 1000 100 1"),

@@ -1,4 +1,4 @@
-"""Sessions that are reported as they happen, the journal of changes, answers that are given again, and tokens."""
+"""Add live sessions, the journal, saved responses of idempotent requests, tokens, and accounting ids."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +9,7 @@ branch_labels = None
 depends_on = None
 
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-# SQLite numbers rows by itself where the key is an INTEGER, and never anew where it is told to.
+# SQLite generates values only for a key of type INTEGER. AUTOINCREMENT never reuses them.
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 OPEN_AND_LIVE = "live = 1 AND disconnected_at IS NULL AND disconnection_event IS NULL"
 

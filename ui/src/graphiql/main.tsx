@@ -8,10 +8,10 @@ import "@graphiql/react/style.css";
 import "graphiql/graphiql.css";
 import "./style.css";
 import "graphiql/setup-workers/vite";
-import { token } from "../token";
-import { door, signIn } from "./door";
+import { loadToken } from "../token";
+import { createFetcher, signIn } from "./fetcher";
 
-const QUERY = `# The last ten sessions.
+const DEFAULT_QUERY = `# The last ten sessions.
 {
   sessions(first: 10) {
     totalCount
@@ -27,52 +27,52 @@ const QUERY = `# The last ten sessions.
   }
 }
 `;
-const REFUSED = "The server does not take this token.";
+const INVALID_TOKEN = "The server rejected this token.";
 
-function SignIn({ refused, done }: { refused: boolean; done: () => void }) {
-  const [problem, setProblem] = useState(refused ? REFUSED : "");
+function SignInForm({ rejected, onSignIn }: { rejected: boolean; onSignIn: () => void }) {
+  const [error, setError] = useState(rejected ? INVALID_TOKEN : "");
 
-  async function submitted(event: FormEvent<HTMLFormElement>) {
+  async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
-    const given = event.currentTarget.querySelector("input")!.value.trim();
+    const token = event.currentTarget.querySelector("input")!.value.trim();
     try {
-      if (await signIn(given)) done();
-      else setProblem(REFUSED);
+      if (await signIn(token)) onSignIn();
+      else setError(INVALID_TOKEN);
     } catch (cause) {
-      setProblem(`The server could not be asked (${cause instanceof Error ? cause.message : cause}).`);
+      setError(`Could not reach the server: ${cause instanceof Error ? cause.message : cause}`);
     }
   }
 
   return (
-    <form onSubmit={submitted}>
+    <form onSubmit={submit}>
       <label htmlFor="token">Token</label>
-      {/* Without a name: no browser sends it along with the form. */}
+      {/* No `name`: browsers must not submit it with the form. */}
       <input id="token" type="password" autoComplete="off" spellCheck={false} required
-        placeholder="API_TOKEN, or what the file api_token holds" />
+        placeholder="API_TOKEN, or the contents of the file api_token" />
       <button type="submit">Sign in</button>
-      <span role="alert">{problem}</span>
+      <span role="alert">{error}</span>
     </form>
   );
 }
 
 function Page() {
-  const [signed, setSigned] = useState(token() ? 1 : 0); // how often; each time GraphiQL begins anew
-  const [refused, setRefused] = useState(false);
-  const fetcher = useMemo(() => door(() => setRefused(true)), [signed]);
+  const [signIns, setSignIns] = useState(loadToken() ? 1 : 0); // each one starts a new GraphiQL
+  const [rejected, setRejected] = useState(false);
+  const fetcher = useMemo(() => createFetcher(() => setRejected(true)), [signIns]);
 
-  function done() {
-    setRefused(false);
-    setSigned(signed + 1);
+  function onSignIn() {
+    setRejected(false);
+    setSignIns(signIns + 1);
   }
 
   return (
     <>
       <header>
         <a href="/">netsessions</a>
-        {(!signed || refused) && <SignIn refused={refused} done={done} />}
+        {(!signIns || rejected) && <SignInForm rejected={rejected} onSignIn={onSignIn} />}
       </header>
-      {signed > 0 && (
-        <GraphiQL key={signed} fetcher={fetcher} defaultQuery={QUERY} isHeadersEditorEnabled={false}
+      {signIns > 0 && (
+        <GraphiQL key={signIns} fetcher={fetcher} defaultQuery={DEFAULT_QUERY} isHeadersEditorEnabled={false}
           shouldPersistHeaders={false}>
           <GraphiQL.Logo>GraphiQL</GraphiQL.Logo>
         </GraphiQL>

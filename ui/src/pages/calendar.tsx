@@ -1,87 +1,90 @@
-/** Calendar: a month of days, each with how many devices were there and for how long. */
+/** Calendar page: the devices and hours online of each day of a month. */
 
 import { useMemo } from "preact/hooks";
+import { DeviceLink, QueryBoundary } from "../components";
+import { formatCount, formatHours } from "../format";
+import { useNow, useQuery, useSearchParams, useServer, useTitle } from "../hooks";
+import { normalizeMac } from "../mac";
+import { addMonths, firstWeekday, lastDayOf, type Month, parseMonth } from "../month";
 import { DaysDocument, DeviceDocument, type DaysQuery } from "../operations";
-import { Answered, DeviceLink } from "../parts";
-import { macOf } from "../mac";
-import { addressOf, useAnswer, useNow, useQuery, useServer, useTitle } from "../use";
-import { viewIn } from "../view";
-import { counted, hours } from "../words";
-import { lastDay, type Month, monthLater, monthOf, offsetOf } from "../month";
-import { isoDay, MINUTE, type Zone } from "../zone";
+import { isoDate, MINUTE, type TimeZone } from "../time-zone";
+import { viewParams } from "../timeline/view-params";
+import { buildUrl } from "../url";
 
-const NAMED = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
+const MONTH_FORMAT = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
 const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-export function Calendar() {
+export function CalendarPage() {
   const { zone } = useServer();
-  const [query] = useQuery();
+  const [params] = useSearchParams();
   const now = useNow(MINUTE);
-  const month = monthOf(query.month, now, zone);
-  const mac = query.mac ? (macOf(query.mac) ?? query.mac) : null;
-  const answer = useAnswer(DaysDocument, {
-    start: isoDay({ ...month, day: 1 }),
-    end: isoDay(lastDay(month)),
+  const month = parseMonth(params.month, now, zone);
+  const mac = params.mac ? (normalizeMac(params.mac) ?? params.mac) : null;
+  const result = useQuery(DaysDocument, {
+    start: isoDate({ ...month, day: 1 }),
+    end: isoDate(lastDayOf(month)),
     macs: mac ? [mac] : null,
   });
-  const title = NAMED.format(Date.UTC(month.year, month.month - 1, 1));
+  const title = MONTH_FORMAT.format(Date.UTC(month.year, month.month - 1, 1));
   useTitle(title);
-  const to = (by: number) => addressOf("/calendar", query, { month: isoDay({ ...monthLater(month, by), day: 1 }).slice(0, 7) });
+  const monthUrl = (offset: number) =>
+    buildUrl("/calendar", params, { month: isoDate({ ...addMonths(month, offset), day: 1 }).slice(0, 7) });
 
   return (
     <main class="page" tabIndex={-1}>
-      <div class="tools">
+      <div class="toolbar">
         <h1>{title}</h1>
-        <nav class="spans" aria-label="Months">
-          <a class="button" href={to(-1)} aria-label="Earlier month">‹</a>
-          <a class="button" href={addressOf("/calendar", query, { month: "" })}>This month</a>
-          <a class="button" href={to(1)} aria-label="Later month">›</a>
+        <nav class="button-group" aria-label="Months">
+          <a class="button" href={monthUrl(-1)} aria-label="Previous month">‹</a>
+          <a class="button" href={buildUrl("/calendar", params, { month: "" })}>This month</a>
+          <a class="button" href={monthUrl(1)} aria-label="Next month">›</a>
         </nav>
-        {mac && <Whose mac={mac} all={addressOf("/calendar", query, { mac: "" })} />}
+        {mac && <DeviceFilter mac={mac} allUrl={buildUrl("/calendar", params, { mac: "" })} />}
       </div>
-      <Answered of={answer}>{({ presence }) => <Days days={presence} month={month} now={now} zone={zone} mac={mac} />}</Answered>
+      <QueryBoundary result={result}>
+        {({ presence }) => <MonthGrid days={presence} month={month} now={now} zone={zone} mac={mac} />}
+      </QueryBoundary>
     </main>
   );
 }
 
-function Whose({ mac, all }: { mac: string; all: string }) {
-  const { data } = useAnswer(DeviceDocument, { mac });
+function DeviceFilter({ mac, allUrl }: { mac: string; allUrl: string }) {
+  const { data } = useQuery(DeviceDocument, { mac });
   return (
-    <p class="when">
-      Only <DeviceLink mac={mac} name={data?.device?.name ?? null} /> · <a href={all}>All devices</a>
+    <p class="summary">
+      Only <DeviceLink mac={mac} name={data?.device?.name ?? null} /> · <a href={allUrl}>All devices</a>
     </p>
   );
 }
 
-type DaysProps = { days: DaysQuery["presence"]; month: Month; now: number; zone: Zone; mac: string | null };
+type MonthGridProps = { days: DaysQuery["presence"]; month: Month; now: number; zone: TimeZone; mac: string | null };
 
-function Days({ days, month, now, zone, mac }: DaysProps) {
-  const most = useMemo(() => Math.max(...days.map((day) => day.onlineSeconds), 1), [days]);
+function MonthGrid({ days, month, now, zone, mac }: MonthGridProps) {
+  const maxSeconds = useMemo(() => Math.max(...days.map((day) => day.onlineSeconds), 1), [days]);
   return (
-    <ol class={`days from${offsetOf(month)}`} aria-label="Days">
+    <ol class={`days first-weekday-${firstWeekday(month)}`} aria-label="Days">
       {WEEKDAYS.map((name) => <li class="weekday" aria-hidden="true">{name}</li>)}
       {days.map((day) => {
         const [from, to] = [Date.parse(day.start), Date.parse(day.end)];
         const date = zone.day(from);
-        const today = from <= now && now < to;
-        const text = (
+        const isToday = from <= now && now < to;
+        const content = (
           <>
-            <time dateTime={isoDay(date)} aria-current={today ? "date" : undefined}>{date.day}</time>
+            <time dateTime={isoDate(date)} aria-current={isToday ? "date" : undefined}>{date.day}</time>
             {day.sessions > 0 && (
               <>
-                {mac === null && <span>{counted(day.devices, "device")}</span>}
-                <span>{hours(day.onlineSeconds)}<span class="wide"> online</span></span>
+                {mac === null && <span>{formatCount(day.devices, "device")}</span>}
+                <span>{formatHours(day.onlineSeconds)}<span class="wide-only"> online</span></span>
               </>
             )}
-            {/* How much of the busiest day's time. */}
-            <meter min={0} max={most} value={day.onlineSeconds} aria-hidden="true" />
+            <meter min={0} max={maxSeconds} value={day.onlineSeconds} aria-hidden="true" />
           </>
         );
         const search = mac ? { search: mac } : {};
         return (
           <li key={day.start}>
-            {from > now ? <span class="day">{text}</span>
-              : <a class="day" href={addressOf("/", { ...viewIn({ from, to }), ...search })}>{text}</a>}
+            {from > now ? <span class="day">{content}</span>
+              : <a class="day" href={buildUrl("/", { ...viewParams({ from, to }), ...search })}>{content}</a>}
           </li>
         );
       })}

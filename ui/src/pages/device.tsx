@@ -1,45 +1,46 @@
-/** Device: what is known of one, how long it was there each day, and its sessions. */
+/** Device page: a device's details, its hours online per day, and its sessions. */
 
 import { useState } from "preact/hooks";
 import { useRoute } from "preact-iso";
-import { ask, Problem } from "../api";
-import { DaysDocument, DeviceDocument, DeviceSessionsDocument, type KnownFragment, NameDeviceDocument } from "../operations";
-import { Answered, deviceAddress, Online, State } from "../parts";
-import { Pages, placeOf } from "../paging";
-import { addressOf, useAnswer, useNow, useQuery, useServer, useTitle } from "../use";
-import { at, counted, duration } from "../words";
-import { isoDay, MINUTE } from "../zone";
-import { Plot } from "../plot";
+import { ApiError, request } from "../api";
+import { OnlineDot, QueryBoundary, StateLabel } from "../components";
+import { formatCount, formatDuration, formatTime } from "../format";
+import { useNow, useQuery, useSearchParams, useServer, useTitle } from "../hooks";
+import { DaysDocument, type DeviceDetailsFragment, DeviceDocument, DeviceSessionsDocument, UpdateDeviceDocument } from "../operations";
+import { pageArgs, Pagination } from "../pagination";
+import { HoursPlot } from "../plot";
+import { isoDate, MINUTE } from "../time-zone";
+import { buildUrl, deviceUrl } from "../url";
 
-const REACHES = [7, 30, 90, 365];
+const DAY_COUNTS = [7, 30, 90, 365];
 
-export function Device() {
+export function DevicePage() {
   const { mac } = useRoute().params;
-  return <OneDevice key={mac} mac={mac!} />;
+  return <DeviceView key={mac} mac={mac!} />;
 }
 
-function OneDevice({ mac }: { mac: string }) {
-  const answer = useAnswer(DeviceDocument, { mac });
+function DeviceView({ mac }: { mac: string }) {
+  const result = useQuery(DeviceDocument, { mac });
   return (
     <main class="page" tabIndex={-1}>
-      <Answered of={answer}>
+      <QueryBoundary result={result}>
         {({ device }) =>
           device ? (
             <>
-              <Known device={device} again={answer.again} />
-              <Hours mac={device.mac} />
-              <Sessions mac={device.mac} />
+              <DeviceHeader device={device} refetch={result.refetch} />
+              <HoursSection mac={device.mac} />
+              <SessionsSection mac={device.mac} />
             </>
           ) : (
-            <p class="notice">Nothing is known of a device with the MAC address {mac}. <a href="/">All devices</a></p>
+            <p class="notice">There is no device with the MAC address {mac}. <a href="/">All devices</a></p>
           )
         }
-      </Answered>
+      </QueryBoundary>
     </main>
   );
 }
 
-function Known({ device, again }: { device: KnownFragment; again: () => void }) {
+function DeviceHeader({ device, refetch }: { device: DeviceDetailsFragment; refetch: () => void }) {
   const { zone } = useServer();
   const [editing, setEditing] = useState(false);
   const { mac, name, owner, isConnected, firstSeen, lastSeen } = device;
@@ -48,95 +49,96 @@ function Known({ device, again }: { device: KnownFragment; again: () => void }) 
     <header class="device">
       <h1>{name ?? mac}</h1>
       <p>
-        <Online is={isConnected} /> {isConnected ? "Online now" : lastSeen ? `Last seen ${at(lastSeen, zone)}` : "Never seen"}
+        <OnlineDot online={isConnected} />{" "}
+        {isConnected ? "Online now" : lastSeen ? `Last seen ${formatTime(lastSeen, zone)}` : "Never seen"}
       </p>
       <dl class="facts">
         <dt>MAC</dt><dd class="mac">{mac}</dd>
         <dt>Owner</dt><dd>{owner ?? "–"}</dd>
-        <dt>First seen</dt><dd>{firstSeen ? at(firstSeen, zone) : "–"}</dd>
+        <dt>First seen</dt><dd>{firstSeen ? formatTime(firstSeen, zone) : "–"}</dd>
       </dl>
       {editing ? (
-        <Names device={device} done={() => { setEditing(false); again(); }} cancel={() => setEditing(false)} />
+        <EditForm device={device} onSave={() => { setEditing(false); refetch(); }} onCancel={() => setEditing(false)} />
       ) : (
-        <p class="tools">
+        <p class="toolbar">
           <button type="button" onClick={() => setEditing(true)}>Edit name and owner</button>
-          <a class="button" href={addressOf("/", { search: mac })}>Timeline</a>
-          <a class="button" href={addressOf("/calendar", { mac })}>Calendar</a>
+          <a class="button" href={buildUrl("/", { search: mac })}>Timeline</a>
+          <a class="button" href={buildUrl("/calendar", { mac })}>Calendar</a>
         </p>
       )}
     </header>
   );
 }
 
-function Names({ device, done, cancel }: { device: KnownFragment; done: () => void; cancel: () => void }) {
-  // What is sent is what was changed here: the other may be somebody else's change meanwhile.
-  const [before] = useState({ name: device.name ?? "", owner: device.owner ?? "" });
-  const [name, setName] = useState(before.name);
-  const [owner, setOwner] = useState(before.owner);
-  const [problem, setProblem] = useState("");
+function EditForm({ device, onSave, onCancel }: { device: DeviceDetailsFragment; onSave: () => void; onCancel: () => void }) {
+  // Only changed fields are sent, so that concurrent changes to the other field survive.
+  const [initial] = useState({ name: device.name ?? "", owner: device.owner ?? "" });
+  const [name, setName] = useState(initial.name);
+  const [owner, setOwner] = useState(initial.owner);
+  const [error, setError] = useState("");
   const save = async (event: Event) => {
     event.preventDefault();
     try {
-      await ask(NameDeviceDocument, {
+      await request(UpdateDeviceDocument, {
         mac: device.mac,
-        ...(name !== before.name && { name: name.trim() || null }),
-        ...(owner !== before.owner && { owner: owner.trim() || null }),
+        ...(name !== initial.name && { name: name.trim() || null }),
+        ...(owner !== initial.owner && { owner: owner.trim() || null }),
       });
-      done();
+      onSave();
     } catch (cause) {
-      if (!(cause instanceof Problem)) throw cause;
-      setProblem(cause.message);
+      if (!(cause instanceof ApiError)) throw cause;
+      setError(cause.message);
     }
   };
   return (
-    <form class="names-form" onSubmit={save} onKeyDown={(event) => event.key === "Escape" && cancel()}>
+    <form class="edit-form" onSubmit={save} onKeyDown={(event) => event.key === "Escape" && onCancel()}>
       <label>Name <input value={name} onInput={(event) => setName(event.currentTarget.value)} autoFocus /></label>
       <label>Owner <input value={owner} onInput={(event) => setOwner(event.currentTarget.value)} /></label>
       <button>Save</button>
-      <button type="button" onClick={cancel}>Cancel</button>
-      {problem && <p role="alert">{problem}</p>}
+      <button type="button" onClick={onCancel}>Cancel</button>
+      {error && <p role="alert">{error}</p>}
     </form>
   );
 }
 
-function Hours({ mac }: { mac: string }) {
+function HoursSection({ mac }: { mac: string }) {
   const { zone } = useServer();
-  const [query] = useQuery();
+  const [params] = useSearchParams();
   const now = useNow(MINUTE);
-  const reach = REACHES.find((days) => String(days) === query.days) ?? 30;
+  const dayCount = DAY_COUNTS.find((count) => String(count) === params.days) ?? 30;
   const today = zone.day(now);
-  const start = isoDay(zone.day(zone.midnight(today, 1 - reach)));
-  const answer = useAnswer(DaysDocument, { start, end: isoDay(today), macs: [mac] });
+  const start = isoDate(zone.day(zone.startOfDay(today, 1 - dayCount)));
+  const result = useQuery(DaysDocument, { start, end: isoDate(today), macs: [mac] });
   return (
     <section aria-labelledby="hours">
-      <div class="tools">
+      <div class="toolbar">
         <h2 id="hours">Hours online per day</h2>
-        <nav class="spans" aria-label="Days">
-          {REACHES.map((days) => (
+        <nav class="button-group" aria-label="Number of days">
+          {DAY_COUNTS.map((count) => (
             <a
-              class="button" aria-current={days === reach ? "true" : undefined}
-              href={addressOf(deviceAddress(mac), query, { days: String(days) })}
+              class="button" aria-current={count === dayCount ? "true" : undefined}
+              href={buildUrl(deviceUrl(mac), params, { days: String(count) })}
             >
-              {days} d
+              {count} d
             </a>
           ))}
         </nav>
       </div>
-      <Answered of={answer}>{({ presence }) => <Plot days={presence} zone={zone} now={now} />}</Answered>
+      <QueryBoundary result={result}>{({ presence }) => <HoursPlot days={presence} zone={zone} now={now} />}</QueryBoundary>
     </section>
   );
 }
 
-function Sessions({ mac }: { mac: string }) {
+function SessionsSection({ mac }: { mac: string }) {
   const { zone } = useServer();
-  const [query] = useQuery();
-  const answer = useAnswer(DeviceSessionsDocument, { mac, ...placeOf(query) });
+  const [params] = useSearchParams();
+  const result = useQuery(DeviceSessionsDocument, { mac, ...pageArgs(params) });
   return (
     <section aria-labelledby="sessions">
-      <Answered of={answer}>
+      <QueryBoundary result={result}>
         {({ sessions: { nodes, totalCount, pageInfo } }) => (
           <>
-            <h2 id="sessions">{counted(totalCount, "session")}</h2>
+            <h2 id="sessions">{formatCount(totalCount, "session")}</h2>
             <table>
               <thead>
                 <tr><th>Connection</th><th>Disconnection</th><th>Online</th><th>IP</th><th>State</th><th>Info</th></tr>
@@ -144,20 +146,20 @@ function Sessions({ mac }: { mac: string }) {
               <tbody>
                 {nodes.map((session) => (
                   <tr key={session.id}>
-                    <td data-label="Connection">{at(session.connectedAt, zone)}</td>
-                    <td data-label="Disconnection">{session.state === "CONNECTED" ? "…" : at(session.disconnectedAt, zone)}</td>
-                    <td data-label="Online">{session.durationSeconds === null ? "–" : duration(session.durationSeconds)}</td>
+                    <td data-label="Connection">{formatTime(session.connectedAt, zone)}</td>
+                    <td data-label="Disconnection">{session.state === "CONNECTED" ? "…" : formatTime(session.disconnectedAt, zone)}</td>
+                    <td data-label="Online">{session.durationSeconds === null ? "–" : formatDuration(session.durationSeconds)}</td>
                     <td data-label="IP">{session.ip}</td>
-                    <td data-label="State"><State of={session.state} /></td>
+                    <td data-label="State"><StateLabel state={session.state} /></td>
                     <td data-label="Info">{session.info}</td>
                   </tr>
                 ))}
               </tbody>
             </table>
-            <Pages path={deviceAddress(mac)} query={query} info={pageInfo} />
+            <Pagination path={deviceUrl(mac)} params={params} pageInfo={pageInfo} />
           </>
         )}
-      </Answered>
+      </QueryBoundary>
     </section>
   );
 }

@@ -1,16 +1,15 @@
-/** Events: the ends of sessions, in six kinds. */
+/** Events page: connections and disconnections in a table, filtered by type and period. */
 
 import { useCallback } from "preact/hooks";
+import { DeviceLink, QueryBoundary, SearchField, StateLabel } from "../components";
+import { formatCount, formatDuration, formatTime } from "../format";
+import { useQuery, useSearchParams, useServer, useTitle } from "../hooks";
 import { EventsDocument, type EventsQuery, type SessionEventOrder, type SessionEventType, TotalsDocument, type TotalsQuery } from "../operations";
-import { Answered, DeviceLink, Search, State } from "../parts";
-import { Pages, placeOf } from "../paging";
-import { addressOf, useAnswer, useQuery, useServer, useTitle } from "../use";
-import { at, counted, duration } from "../words";
-import type { Zone } from "../zone";
+import { pageArgs, Pagination } from "../pagination";
+import type { TimeZone } from "../time-zone";
+import { buildUrl, type SearchParams } from "../url";
 
-type Kind = SessionEventType;
-
-const KINDS: [Kind, keyof TotalsQuery["sessionTotals"], string][] = [
+const EVENT_TYPES: [type: SessionEventType, totalKey: keyof TotalsQuery["sessionTotals"], label: string][] = [
   ["ALL", "all", "All events"],
   ["SESSIONS", "sessions", "Sessions"],
   ["MISSING", "missing", "Missing"],
@@ -19,7 +18,7 @@ const KINDS: [Kind, keyof TotalsQuery["sessionTotals"], string][] = [
   ["DOWN", "down", "Down"],
 ];
 const PERIODS = ["1 day", "7 days", "30 days", "90 days", "1 year", "10 years"];
-const COLUMNS: [title: string, order: SessionEventOrder | null, reversed: SessionEventOrder | null][] = [
+const COLUMNS: [title: string, order: SessionEventOrder | null, reverseOrder: SessionEventOrder | null][] = [
   ["Time", "NEWEST", "OLDEST"],
   ["Device", "NAME", "NAME_DESC"],
   ["Owner", "OWNER", "OWNER_DESC"],
@@ -27,93 +26,100 @@ const COLUMNS: [title: string, order: SessionEventOrder | null, reversed: Sessio
   ["IP", "IP", "IP_DESC"],
   ["Session", null, null],
 ];
-const ORDERS = COLUMNS.flatMap(([, order, reversed]) => [order, reversed]);
+const ORDERS = COLUMNS.flatMap(([, order, reverseOrder]) => [order, reverseOrder]);
+const FIRST_PAGE = { after: "", before: "" };
 
-export function Events() {
+export function EventsPage() {
   const { zone } = useServer();
-  const [query, change] = useQuery();
-  const kind = KINDS.find(([known]) => known === query.type)?.[0] ?? "ALL";
-  const period = query.period || "7 days";
-  const orderBy = ORDERS.find((known) => known === query.order) ?? "NEWEST";
-  const search = query.search ?? "";
-  const seek = useCallback((search: string) => change({ search, after: "", before: "" }, { replace: true }), [change]);
+  const [params, setParams] = useSearchParams();
+  const selectedType = EVENT_TYPES.find(([type]) => type === params.type)?.[0] ?? "ALL";
+  const period = params.period || "7 days";
+  const orderBy = ORDERS.find((order) => order === params.order) ?? "NEWEST";
+  const search = params.search ?? "";
+  const setSearch = useCallback((search: string) => setParams({ search, ...FIRST_PAGE }, { replace: true }), [setParams]);
   useTitle("Events");
 
-  const totals = useAnswer(TotalsDocument, { period });
-  const answer = useAnswer(EventsDocument, { type: kind, period, search: search || null, orderBy, ...placeOf(query) });
-  const to = (change: Record<string, string>) => addressOf("/events", query, { ...change, after: "", before: "" });
+  const totals = useQuery(TotalsDocument, { period });
+  const result = useQuery(EventsDocument, { type: selectedType, period, search: search || null, orderBy, ...pageArgs(params) });
+  const eventsUrl = (changes: SearchParams) => buildUrl("/events", params, { ...changes, ...FIRST_PAGE });
   const periods = PERIODS.includes(period) ? PERIODS : [...PERIODS, period];
 
   return (
     <main class="page" tabIndex={-1}>
       <h1 class="sr-only">Events</h1>
-      <nav class="kinds" aria-label="Kinds of events">
-        {KINDS.map(([known, key, title]) => (
-          <a href={to({ type: known === "ALL" ? "" : known })} aria-current={known === kind ? "page" : undefined}>
-            <b>{totals.data ? totals.data.sessionTotals[key].toLocaleString("en") : "–"}</b> {title}
+      <nav class="event-types" aria-label="Event types">
+        {EVENT_TYPES.map(([type, totalKey, label]) => (
+          <a href={eventsUrl({ type: type === "ALL" ? "" : type })} aria-current={type === selectedType ? "page" : undefined}>
+            <b>{totals.data ? totals.data.sessionTotals[totalKey].toLocaleString("en") : "–"}</b> {label}
           </a>
         ))}
       </nav>
-      <div class="tools">
-        <Search label="Search events" hint="Device, owner, IP, event" value={search} onSearch={seek} />
+      <div class="toolbar">
+        <SearchField label="Search events" placeholder="Device, owner, IP, event" value={search} onSearch={setSearch} />
         <label>
           Last{" "}
-          <select value={period} onChange={(event) => change({ period: event.currentTarget.value, after: "", before: "" })}>
-            {periods.map((known) => <option value={known}>{known}</option>)}
+          <select value={period} onChange={(event) => setParams({ period: event.currentTarget.value, ...FIRST_PAGE })}>
+            {periods.map((option) => <option value={option}>{option}</option>)}
           </select>
         </label>
-        <label class="narrow">
+        <label class="narrow-only">
           Order{" "}
-          <select value={orderBy} onChange={(event) => change({ order: event.currentTarget.value, after: "", before: "" })}>
-            {COLUMNS.flatMap(([title, forward, back]) =>
-              forward ? [<option value={forward}>{title}</option>, <option value={back!}>{title}, reversed</option>] : [],
+          <select value={orderBy} onChange={(event) => setParams({ order: event.currentTarget.value, ...FIRST_PAGE })}>
+            {COLUMNS.flatMap(([title, order, reverseOrder]) =>
+              order ? [<option value={order}>{title}</option>, <option value={reverseOrder!}>{title}, reversed</option>] : [],
             )}
           </select>
         </label>
       </div>
-      <Answered of={answer}>
+      <QueryBoundary result={result}>
         {({ sessionEvents: { nodes, totalCount, pageInfo } }) => (
           <>
-            <p class="when" role="status">{counted(totalCount, "row")}</p>
-            {totalCount === 0 ? <p class="notice">Nothing of this kind in the last {period}.</p> : <Table rows={nodes} order={orderBy} to={to} zone={zone} />}
-            <Pages path="/events" query={query} info={pageInfo} />
+            <p class="summary" role="status">{formatCount(totalCount, "row")}</p>
+            {totalCount === 0 ? <p class="notice">No events of this type in the last {period}.</p>
+              : <EventTable events={nodes} orderBy={orderBy} eventsUrl={eventsUrl} zone={zone} />}
+            <Pagination path="/events" params={params} pageInfo={pageInfo} />
           </>
         )}
-      </Answered>
+      </QueryBoundary>
     </main>
   );
 }
 
-type TableProps = { rows: EventsQuery["sessionEvents"]["nodes"]; order: SessionEventOrder; to: (change: Record<string, string>) => string; zone: Zone };
+type EventTableProps = {
+  events: EventsQuery["sessionEvents"]["nodes"];
+  orderBy: SessionEventOrder;
+  eventsUrl: (changes: SearchParams) => string;
+  zone: TimeZone;
+};
 
-function Table({ rows, order, to, zone }: TableProps) {
+function EventTable({ events, orderBy, eventsUrl, zone }: EventTableProps) {
   return (
     <table>
       <thead>
         <tr>
-          {COLUMNS.map(([title, forward, back]) => {
-            if (forward === null) return <th>{title}</th>;
-            const sorted = order === forward || order === back;
-            // Time falls by itself, names rise.
-            const rises = order === (forward === "NEWEST" ? back : forward);
+          {COLUMNS.map(([title, order, reverseOrder]) => {
+            if (order === null) return <th>{title}</th>;
+            const sorted = orderBy === order || orderBy === reverseOrder;
+            // Time starts with the newest, the other columns start ascending.
+            const ascending = orderBy === (order === "NEWEST" ? reverseOrder : order);
             return (
-              <th aria-sort={sorted ? (rises ? "ascending" : "descending") : undefined}>
-                <a href={to({ order: order === forward ? back! : forward })}>{title}{sorted && (rises ? " ▲" : " ▼")}</a>
+              <th aria-sort={sorted ? (ascending ? "ascending" : "descending") : undefined}>
+                <a href={eventsUrl({ order: orderBy === order ? reverseOrder! : order })}>{title}{sorted && (ascending ? " ▲" : " ▼")}</a>
               </th>
             );
           })}
         </tr>
       </thead>
       <tbody>
-        {rows.map(({ eventType, occurredAt, session }) => (
+        {events.map(({ eventType, occurredAt, session }) => (
           <tr key={session.id + eventType + occurredAt}>
-            <td data-label="Time">{at(occurredAt ?? session.connectedAt ?? session.disconnectedAt, zone)}</td>
+            <td data-label="Time">{formatTime(occurredAt ?? session.connectedAt ?? session.disconnectedAt, zone)}</td>
             <td data-label="Device"><DeviceLink mac={session.mac} name={session.device.name} /></td>
             <td data-label="Owner">{session.device.owner ?? "–"}</td>
             <td data-label="Event">{eventType ?? "–"}</td>
             <td data-label="IP">{session.ip}</td>
             <td data-label="Session">
-              <State of={session.state} /> {session.durationSeconds !== null && duration(session.durationSeconds)}
+              <StateLabel state={session.state} /> {session.durationSeconds !== null && formatDuration(session.durationSeconds)}
             </td>
           </tr>
         ))}

@@ -1,45 +1,47 @@
-/** Sign-in: with the token that every client sends. */
+/** Sign-in page. */
 
 import { useState } from "preact/hooks";
-import { ask, Problem } from "../api";
+import { ApiError, request } from "../api";
 import { ServerDocument } from "../operations";
-import { keepToken } from "../token";
+import { saveToken } from "../token";
 
-export function SignIn({ why, done }: { why: string; done: () => void }) {
-  const [given, setGiven] = useState("");
-  const [problem, setProblem] = useState(why);
-  const [asking, setAsking] = useState(false);
+const UNSENDABLE_TOKEN = "The token contains characters that cannot be sent in an HTTP header. Copy it again.";
+
+export function SignInPage({ message, onSignIn }: { message: string; onSignIn: () => void }) {
+  const [token, setToken] = useState("");
+  const [error, setError] = useState(message);
+  const [submitting, setSubmitting] = useState(false);
 
   const submit = async (event: Event) => {
     event.preventDefault();
-    setAsking(true);
+    setSubmitting(true);
     try {
-      await ask(ServerDocument, {}, { token: given.trim() });
-      keepToken(given.trim());
-      done();
+      await request(ServerDocument, {}, { token: token.trim() });
+      saveToken(token.trim());
+      onSignIn();
     } catch (cause) {
-      setProblem(cause instanceof Problem ? cause.message : "This cannot be a token: a header cannot carry it.");
-      setAsking(false);
+      setError(cause instanceof ApiError ? cause.message : UNSENDABLE_TOKEN);
+      setSubmitting(false);
     }
   };
 
   return (
     <main class="sign-in">
       <h1>netsessions</h1>
-      <p>Who was there when. Sign in with the server's token.</p>
+      <p>See which devices were online, and when. Sign in with an API token.</p>
       <form onSubmit={submit}>
         <label for="token">Token</label>
-        {/* Without a name: no browser sends it along, or keeps it. */}
+        {/* No `name`: browsers must not submit or store it. */}
         <input
           id="token" type="password" autocomplete="off" spellcheck={false} required autoFocus
-          value={given} onInput={(event) => setGiven(event.currentTarget.value)} aria-describedby="where problem"
+          value={token} onInput={(event) => setToken(event.currentTarget.value)} aria-describedby="hint error"
         />
-        <button disabled={asking}>Sign in</button>
-        <p id="problem" role="alert">{problem}</p>
+        <button disabled={submitting}>Sign in</button>
+        <p id="error" role="alert">{error}</p>
       </form>
-      <p id="where" class="hint">
-        It is what the server was given as <code>API_TOKEN</code>; without that, it has made one and told at its start which file
-        keeps it. It is kept here until this tab is closed.
+      <p id="hint" class="hint">
+        The token is the value of <code>API_TOKEN</code>. If that is not set, the server generates a token and logs the path of its
+        file at startup. The token is stored here until you close this tab.
       </p>
     </main>
   );

@@ -1,23 +1,23 @@
-/** What a store without sessions shows: how to fill it. */
+/** Welcome page of an empty database: how to record the first session. */
 
 import { useEffect } from "preact/hooks";
-import { Command } from "../parts";
-import { useTitle } from "../use";
+import { Command } from "../components";
+import { useTitle } from "../hooks";
 
-const EVERY = 5_000; // milliseconds: an import is not among the changes that are told of
+const REFETCH_INTERVAL = 5_000; // milliseconds; imports are not published to subscribers
 
-export function Welcome({ again }: { again: () => void }) {
-  useTitle("No session yet");
+export function WelcomePage({ refetch }: { refetch: () => void }) {
+  useTitle("No sessions yet");
   useEffect(() => {
-    const timer = setInterval(again, EVERY);
+    const timer = setInterval(refetch, REFETCH_INTERVAL);
     return () => clearInterval(timer);
-  }, [again]);
+  }, [refetch]);
   const body = `{"mac": "AA:BB:CC:DD:EE:FF", "ip": "192.168.1.10", "start_time": "2025-08-01T10:00:00", "end_time": "2025-08-01T12:00:00"}`;
   return (
     <main class="page welcome" tabIndex={-1}>
-      <h1>No session yet</h1>
-      <p>This page changes by itself as soon as there is one.</p>
-      <h2>Record one</h2>
+      <h1>No sessions yet</h1>
+      <p>This page updates as soon as the first session is recorded.</p>
+      <h2>Record a session</h2>
       <Command
         text={[
           `curl -X POST "${location.origin}/sessions/create" \\`,
@@ -26,12 +26,12 @@ export function Welcome({ again }: { again: () => void }) {
           `  -d '${body}'`,
         ].join("\n")}
       />
-      <h2>Bring what NetAlertX, Pi.Alert or a DHCP server holds</h2>
+      <h2>Import from NetAlertX, Pi.Alert or a DHCP server</h2>
       <Command text="netsessions import app.db --timezone Europe/Berlin" />
-      <h2>Try it on an invented network</h2>
+      <h2>Try it with demo data</h2>
       <Command text="netsessions demo" />
       <p class="hint">
-        From a checkout the program is <code>.venv/bin/netsessions</code>; it takes the same <code>DATABASE_URL</code> as the server.
+        In a source checkout, the program is <code>.venv/bin/netsessions</code>. It needs the same <code>DATABASE_URL</code> as the server.
       </p>
     </main>
   );

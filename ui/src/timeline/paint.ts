@@ -1,146 +1,150 @@
-/** Draws the timeline: by hand on a canvas, as ten thousand elements of a page would take seconds. */
+/** Drawing of the timeline, on a canvas: ten thousand DOM elements would take seconds. */
 
 import type { SessionState } from "../operations";
-import type { Zone } from "../zone";
+import { DAY, type TimeZone } from "../time-zone";
 import type { Bar, Row } from "./rows";
 import { span, ticks, toX, type View } from "./scale";
 
-export const ROW = 28; // pixels, as are all of these
-export const AXIS = 32;
-const BAR = 14;
-const LEAST = 2; // of a session's width
-const WEDGE = 9; // of an end that was never seen
+// In pixels.
+export const ROW_HEIGHT = 28;
+export const AXIS_HEIGHT = 32;
+const BAR_HEIGHT = 14;
+const MIN_BAR_WIDTH = 2;
+const WEDGE_WIDTH = 9;
 
-export type Colours = Record<SessionState | "text" | "faint" | "line" | "band" | "now" | "ring", string>;
+const MAX_SHADED_SPAN = 62 * DAY;
 
-/** The colours that the style sheet gives, light or dark as the element is. */
-export function coloursOf(element: Element): Colours {
+export type Colors = Record<SessionState | "text" | "faint" | "line" | "band" | "now" | "ring", string>;
+
+/** Read the colors from the style sheet, for the element's color scheme. */
+export function readColors(element: Element): Colors {
   const style = getComputedStyle(element);
-  const of = (name: string) => style.getPropertyValue(`--${name}`);
+  const color = (name: string) => style.getPropertyValue(`--${name}`);
   return {
-    CONNECTED: of("connected"),
-    COMPLETE: of("complete"),
-    MISSING_CONNECTION: of("missing"),
-    MISSING_DISCONNECTION: of("missing"),
-    text: of("text"),
-    faint: of("faint"),
-    line: of("line"),
-    band: of("band"),
-    now: of("now"),
-    ring: of("ring"),
+    CONNECTED: color("connected"),
+    COMPLETE: color("complete"),
+    MISSING_CONNECTION: color("missing"),
+    MISSING_DISCONNECTION: color("missing"),
+    text: color("text"),
+    faint: color("faint"),
+    line: color("line"),
+    band: color("band"),
+    now: color("now"),
+    ring: color("ring"),
   };
 }
 
-export type Picture = {
+export type Scene = {
   width: number;
   height: number;
-  /** How far the rows are scrolled. */
+  /** The scroll position of the rows. */
   top: number;
   view: View;
   rows: Row[];
-  zone: Zone;
+  zone: TimeZone;
   now: number;
-  chosen: Bar | null;
+  highlighted: Bar | null;
 };
 
-/** The rows that are on the picture, from and up to. */
-export function shown({ top, height, rows }: Pick<Picture, "top" | "height" | "rows">): [number, number] {
-  return [Math.max(Math.floor(top / ROW), 0), Math.min(Math.ceil((top + height - AXIS) / ROW), rows.length)];
+/** Return the range of visible rows, end excluded. */
+export function visibleRows({ top, height, rows }: Pick<Scene, "top" | "height" | "rows">): [number, number] {
+  return [Math.max(Math.floor(top / ROW_HEIGHT), 0), Math.min(Math.ceil((top + height - AXIS_HEIGHT) / ROW_HEIGHT), rows.length)];
 }
 
-export function paint(context: CanvasRenderingContext2D, colours: Colours, picture: Picture): void {
-  const { width, height, top, view, rows, zone, now, chosen } = picture;
+export function paint(context: CanvasRenderingContext2D, colors: Colors, scene: Scene): void {
+  const { width, height, top, view, rows, zone, now, highlighted } = scene;
   const x = (instant: number) => toX(view, width, instant);
   context.clearRect(0, 0, width, height);
 
-  // Every other day is shaded, as long as days can be told apart.
-  if (span(view) < 62 * 86_400_000) {
-    context.fillStyle = colours.band;
-    for (const [from, to] of zone.days(view.from, view.to)) {
-      if (zone.wall(from).getTime() / 86_400_000 % 2 < 1) context.fillRect(x(from), AXIS, x(to) - x(from), height);
+  // Shade every other day while days are wide enough to see.
+  if (span(view) < MAX_SHADED_SPAN) {
+    context.fillStyle = colors.band;
+    for (const [from, to] of zone.splitByDay(view.from, view.to)) {
+      if (zone.wallClock(from).getTime() / DAY % 2 < 1) context.fillRect(x(from), AXIS_HEIGHT, x(to) - x(from), height);
     }
   }
 
-  const lines = ticks(view, width, zone);
   context.font = "12px system-ui, sans-serif";
   context.textBaseline = "middle";
-  for (const { at, label, major } of lines) {
+  for (const { at, label, major } of ticks(view, width, zone)) {
     const left = Math.round(x(at)) + 0.5;
-    context.strokeStyle = major ? colours.faint : colours.line;
-    line(context, left, AXIS - 8, left, height);
-    context.fillStyle = major ? colours.text : colours.faint;
-    context.fillText(label, left + 4, AXIS / 2);
+    context.strokeStyle = major ? colors.faint : colors.line;
+    strokeLine(context, left, AXIS_HEIGHT - 8, left, height);
+    context.fillStyle = major ? colors.text : colors.faint;
+    context.fillText(label, left + 4, AXIS_HEIGHT / 2);
   }
 
   context.save();
   context.beginPath();
-  context.rect(0, AXIS, width, height - AXIS);
+  context.rect(0, AXIS_HEIGHT, width, height - AXIS_HEIGHT);
   context.clip();
-  const [first, last] = shown(picture);
+  const [first, last] = visibleRows(scene);
   for (let n = first; n < last; n++) {
-    const y = AXIS + n * ROW - top;
-    context.strokeStyle = colours.line;
-    line(context, 0, Math.round(y + ROW) - 0.5, width, Math.round(y + ROW) - 0.5);
-    paintRow(context, colours, rows[n]!.bars, y + (ROW - BAR) / 2, width, x, now);
-    if (chosen && chosen.mac === rows[n]!.device.mac) ring(context, colours.ring, chosen, y, x, now);
+    const y = AXIS_HEIGHT + n * ROW_HEIGHT - top;
+    context.strokeStyle = colors.line;
+    strokeLine(context, 0, Math.round(y + ROW_HEIGHT) - 0.5, width, Math.round(y + ROW_HEIGHT) - 0.5);
+    paintRow(context, colors, rows[n]!.bars, y + (ROW_HEIGHT - BAR_HEIGHT) / 2, width, x, now);
+    if (highlighted && highlighted.mac === rows[n]!.device.mac) strokeRing(context, colors.ring, highlighted, y, x, now);
   }
   context.restore();
 
-  context.strokeStyle = context.fillStyle = colours.now;
-  const today = Math.round(x(now)) + 0.5;
-  line(context, today, AXIS - 8, today, height);
+  context.strokeStyle = context.fillStyle = colors.now;
+  const nowX = Math.round(x(now)) + 0.5;
+  strokeLine(context, nowX, AXIS_HEIGHT - 8, nowX, height);
   context.beginPath();
-  context.arc(today, AXIS - 8, 3, 0, 7);
+  context.arc(nowX, AXIS_HEIGHT - 8, 3, 0, 7);
   context.fill();
 }
 
 function paintRow(
-  context: CanvasRenderingContext2D, colours: Colours, bars: Bar[], y: number, width: number, x: (instant: number) => number, now: number,
+  context: CanvasRenderingContext2D, colors: Colors, bars: Bar[], y: number, width: number, x: (instant: number) => number, now: number,
 ): void {
-  let until = -Infinity;
-  let colour = "";
+  let paintedUntil = -Infinity;
+  let color = "";
   for (const bar of bars) {
-    const [left, right] = ends(bar, x, now);
+    const [left, right] = barExtent(bar, x, now);
     if (left > width) break;
-    // What would lie on the same pixels in the same colour is drawn once: a year of short sessions costs no more than a week.
-    if (right < 0 || (right <= until && colours[bar.state] === colour)) continue;
-    if (colour !== colours[bar.state]) until = -Infinity;
-    colour = context.fillStyle = colours[bar.state];
-    if (bar.state === "MISSING_DISCONNECTION") wedge(context, left, y, WEDGE);
-    else if (bar.state === "MISSING_CONNECTION") wedge(context, right, y, -WEDGE);
+    // Pixels that already have the color are skipped: a year of short sessions costs no more than a week.
+    if (right < 0 || (right <= paintedUntil && colors[bar.state] === color)) continue;
+    if (color !== colors[bar.state]) paintedUntil = -Infinity;
+    color = context.fillStyle = colors[bar.state];
+    if (bar.state === "MISSING_DISCONNECTION") fillWedge(context, left, y, WEDGE_WIDTH);
+    else if (bar.state === "MISSING_CONNECTION") fillWedge(context, right, y, -WEDGE_WIDTH);
     else {
-      context.fillRect(Math.max(left, -1), y, Math.min(right, width + 1) - Math.max(left, -1), BAR);
-      until = right;
+      context.fillRect(Math.max(left, -1), y, Math.min(right, width + 1) - Math.max(left, -1), BAR_HEIGHT);
+      paintedUntil = right;
     }
   }
 }
 
-/** A bar's pixels from and to; it is never too narrow to be seen. */
-function ends(bar: Bar, x: (instant: number) => number, now: number): [number, number] {
+/** Return the left and right edges of a bar, in pixels. A bar is never too narrow to see. */
+function barExtent(bar: Bar, x: (instant: number) => number, now: number): [number, number] {
   const left = x(bar.start);
-  return [left, Math.max(x(Math.min(bar.end, Math.max(now, bar.start))), left + LEAST)];
+  return [left, Math.max(x(Math.min(bar.end, Math.max(now, bar.start))), left + MIN_BAR_WIDTH)];
 }
 
-/** A session of which one end is known: it fades away from there, as nobody knows how long it was. */
-function wedge(context: CanvasRenderingContext2D, x: number, y: number, width: number): void {
+/** Fill a wedge that points away from the known end of a session whose other end is missing. */
+function fillWedge(context: CanvasRenderingContext2D, x: number, y: number, width: number): void {
   context.beginPath();
   context.moveTo(x, y);
-  context.lineTo(x + width, y + BAR / 2);
-  context.lineTo(x, y + BAR);
+  context.lineTo(x + width, y + BAR_HEIGHT / 2);
+  context.lineTo(x, y + BAR_HEIGHT);
   context.fill();
 }
 
-function ring(context: CanvasRenderingContext2D, colour: string, bar: Bar, y: number, x: (instant: number) => number, now: number): void {
-  const [left, right] = ends(bar, x, now);
-  context.strokeStyle = colour;
+function strokeRing(
+  context: CanvasRenderingContext2D, color: string, bar: Bar, y: number, x: (instant: number) => number, now: number,
+): void {
+  const [left, right] = barExtent(bar, x, now);
+  context.strokeStyle = color;
   context.lineWidth = 2;
-  context.strokeRect(left - 2, y + (ROW - BAR) / 2 - 3, right - left + 4, BAR + 6);
+  context.strokeRect(left - 2, y + (ROW_HEIGHT - BAR_HEIGHT) / 2 - 3, right - left + 4, BAR_HEIGHT + 6);
   context.lineWidth = 1;
 }
 
-function line(context: CanvasRenderingContext2D, x: number, y: number, toX: number, toY: number): void {
+function strokeLine(context: CanvasRenderingContext2D, fromX: number, fromY: number, toX: number, toY: number): void {
   context.beginPath();
-  context.moveTo(x, y);
+  context.moveTo(fromX, fromY);
   context.lineTo(toX, toY);
   context.stroke();
 }

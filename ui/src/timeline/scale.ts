@@ -1,12 +1,12 @@
-/** From time to pixels and back, and where the axis is labelled. Instants are milliseconds since 1970. */
+/** The horizontal axis: conversion between time and pixels, and tick marks. Instants are milliseconds since 1970. */
 
-import { DAY, HOUR, MINUTE, type Zone } from "../zone";
+import { DAY, HOUR, MINUTE, type TimeZone } from "../time-zone";
 
-/** The span of time that is looked at. */
+/** The visible range of time. */
 export type View = { from: number; to: number };
 
-export const SHORTEST = HOUR;
-export const LONGEST = 366 * DAY;
+export const MIN_SPAN = HOUR;
+export const MAX_SPAN = 366 * DAY;
 
 export const span = (view: View): number => view.to - view.from;
 
@@ -14,22 +14,22 @@ export const toX = (view: View, width: number, instant: number): number => ((ins
 
 export const toInstant = (view: View, width: number, x: number): number => view.from + (x / width) * span(view);
 
-export const panned = (view: View, by: number): View => ({ from: view.from + by, to: view.to + by });
+export const pan = (view: View, offset: number): View => ({ from: view.from + offset, to: view.to + offset });
 
-/** The view with `factor` times its span, in which `around` stays where it is. */
-export function zoomed(view: View, around: number, factor: number): View {
-  const length = Math.min(Math.max(span(view) * factor, SHORTEST), LONGEST);
-  const from = around - ((around - view.from) / span(view)) * length;
+/** Multiply the view's span by `factor` and keep the instant `anchor` in place. */
+export function zoom(view: View, anchor: number, factor: number): View {
+  const length = Math.min(Math.max(span(view) * factor, MIN_SPAN), MAX_SPAN);
+  const from = anchor - ((anchor - view.from) / span(view)) * length;
   return { from, to: from + length };
 }
 
 export type Tick = { at: number; label: string; major: boolean };
 
-type Step = { about: number; unit: "minute" | "day" | "month"; count: number };
+type Step = { length: number; unit: "minute" | "day" | "month"; count: number };
 
-const minutes = (count: number): Step => ({ about: count * MINUTE, unit: "minute", count });
-const days = (count: number): Step => ({ about: count * DAY, unit: "day", count });
-const months = (count: number): Step => ({ about: count * 30 * DAY, unit: "month", count });
+const minutes = (count: number): Step => ({ length: count * MINUTE, unit: "minute", count });
+const days = (count: number): Step => ({ length: count * DAY, unit: "day", count });
+const months = (count: number): Step => ({ length: count * 30 * DAY, unit: "month", count });
 
 const STEPS = [
   ...[5, 15, 30, 60, 180, 360, 720].map(minutes),
@@ -37,48 +37,48 @@ const STEPS = [
   ...[1, 3, 12].map(months),
 ];
 
-const LABEL_WIDTH = 84; // pixels, so that no label touches the next
+const LABEL_WIDTH = 84; // pixels, including the gap to the next label
 
-const named = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat("en-GB", { ...options, timeZone: "UTC" });
-const TIME = named({ hour: "2-digit", minute: "2-digit" });
-const DATE = named({ weekday: "short", day: "numeric", month: "short" });
-const MONTH = named({ month: "short" });
-const YEAR = named({ year: "numeric" });
+const dateFormat = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat("en-GB", { ...options, timeZone: "UTC" });
+const TIME_FORMAT = dateFormat({ hour: "2-digit", minute: "2-digit" });
+const DATE_FORMAT = dateFormat({ weekday: "short", day: "numeric", month: "short" });
+const MONTH_FORMAT = dateFormat({ month: "short" });
+const YEAR_FORMAT = dateFormat({ year: "numeric" });
 
-/** Where the axis has its lines, all on round wall-clock times; `major` where a larger unit begins. */
-export function ticks(view: View, width: number, zone: Zone): Tick[] {
-  const least = (span(view) * LABEL_WIDTH) / width;
-  const step = STEPS.find(({ about }) => about >= least) ?? STEPS[STEPS.length - 1]!;
-  return starts(view, step, zone).map((at) => {
-    const shown = zone.wall(at);
+/** Return the tick marks, at round wall-clock times. `major` marks the start of a larger unit. */
+export function ticks(view: View, width: number, zone: TimeZone): Tick[] {
+  const minLength = (span(view) * LABEL_WIDTH) / width;
+  const step = STEPS.find(({ length }) => length >= minLength) ?? STEPS[STEPS.length - 1]!;
+  return tickInstants(view, step, zone).map((at) => {
+    const wallClock = zone.wallClock(at);
     if (step.unit === "month") {
-      const january = shown.getUTCMonth() === 0;
-      return { at, label: (january ? YEAR : MONTH).format(shown), major: january };
+      const isJanuary = wallClock.getUTCMonth() === 0;
+      return { at, label: (isJanuary ? YEAR_FORMAT : MONTH_FORMAT).format(wallClock), major: isJanuary };
     }
-    const midnight = zone.midnight(zone.day(at)) === at;
-    if (step.unit === "day") return { at, label: DATE.format(shown), major: shown.getUTCDay() === 1 };
-    return { at, label: (midnight ? DATE : TIME).format(shown), major: midnight };
+    const isMidnight = zone.startOfDay(zone.day(at)) === at;
+    if (step.unit === "day") return { at, label: DATE_FORMAT.format(wallClock), major: wallClock.getUTCDay() === 1 };
+    return { at, label: (isMidnight ? DATE_FORMAT : TIME_FORMAT).format(wallClock), major: isMidnight };
   });
 }
 
-function starts(view: View, step: Step, zone: Zone): number[] {
-  const found: number[] = [];
-  const first = zone.day(view.from);
-  const { year, month, day } = first;
+function tickInstants(view: View, step: Step, zone: TimeZone): number[] {
+  const instants: number[] = [];
+  const { year, month, day } = zone.day(view.from);
+  /** Add an instant if it is in the view. Returns false past the end of the view. */
   const add = (at: number): boolean => {
-    if (at >= view.from && at <= view.to && at !== found.at(-1)) found.push(at);
+    if (at >= view.from && at <= view.to && at !== instants.at(-1)) instants.push(at);
     return at <= view.to;
   };
   if (step.unit === "month") {
-    const begun = Math.floor((month - 1) / step.count) * step.count + 1;
-    for (let n = 0; add(zone.instant(year, begun + n * step.count, 1)); n++);
+    const firstMonth = Math.floor((month - 1) / step.count) * step.count + 1;
+    for (let n = 0; add(zone.instant(year, firstMonth + n * step.count, 1)); n++);
   } else if (step.unit === "day") {
-    // Counted from a fixed Monday, so that lines stay where they are while the view moves.
-    const number = Date.UTC(year, month - 1, day) / DAY - 4;
-    const begun = day - (((number % step.count) + step.count) % step.count);
-    for (let n = 0; add(zone.instant(year, month, begun + n * step.count)); n++);
+    // Steps count from a fixed Monday, so that ticks stay in place while the view moves.
+    const daysSinceMonday = Date.UTC(year, month - 1, day) / DAY - 4;
+    const firstDay = day - (((daysSinceMonday % step.count) + step.count) % step.count);
+    for (let n = 0; add(zone.instant(year, month, firstDay + n * step.count)); n++);
   } else {
     for (let n = 0; add(zone.instant(year, month, day, 0, n * step.count)); n++);
   }
-  return found;
+  return instants;
 }

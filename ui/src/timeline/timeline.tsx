@@ -1,44 +1,45 @@
-/** The timeline: a canvas to look at and to drag, beside it a list of the same rows for the keyboard and for those who hear. */
+/** The timeline: a canvas for the pointer, and a list of the same rows for the keyboard and screen readers. */
 
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { deviceAddress, Online, State } from "../parts";
-import { counted, duration, STATES, told } from "../words";
-import type { Zone } from "../zone";
-import { AXIS, coloursOf, paint, ROW, shown } from "./paint";
-import { type Bar, hit, overlaps, type Row } from "./rows";
-import { panned, span, toInstant, toX, type View, zoomed } from "./scale";
+import { OnlineDot, StateLabel } from "../components";
+import { formatCount, formatDuration, sessionDetails, STATE_LABELS } from "../format";
+import type { TimeZone } from "../time-zone";
+import { deviceUrl } from "../url";
+import { AXIS_HEIGHT, paint, readColors, ROW_HEIGHT, visibleRows } from "./paint";
+import { type Bar, findBar, overlaps, type Row } from "./rows";
+import { pan, span, toInstant, toX, type View, zoom } from "./scale";
 
-const REACH = 4; // pixels beside a session that still hit it
-const STILL = 150; // milliseconds without a move, after which the view is told of
-const A_CLICK = 4; // pixels that a pointer may move and still click
-const STEP = 1.25; // of zooming
+const HIT_TOLERANCE = 4; // pixels next to a bar
+const VIEW_CHANGE_DELAY = 150; // milliseconds after the last movement
+const CLICK_TOLERANCE = 4; // pixels that the pointer may move during a click
+const ZOOM_STEP = 1.25;
 
 type Props = {
   rows: Row[];
   view: View;
-  zone: Zone;
+  zone: TimeZone;
   now: number;
-  /** Told when the view has been moved and rests. */
-  onView: (view: View) => void;
-  onOpen: (mac: string) => void;
+  /** Called when a movement of the view ends. */
+  onViewChange: (view: View) => void;
+  onOpenDevice: (mac: string) => void;
 };
 
-type Pointed = { id: string; mac: string; x: number; y: number };
+type Hover = { id: string; mac: string; x: number; y: number };
 
-export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
+export function Timeline({ rows, view, zone, now, onViewChange, onOpenDevice }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const [size, setSize] = useState({ width: 0, height: 0 });
   const [top, setTop] = useState(0);
-  const [pointed, setPointed] = useState<Pointed | null>(null);
-  const [focus, setFocus] = useState("");
-  const [chosenId, setChosen] = useState<string | null>(null);
-  // By their names, as rows move and sessions change while somebody looks at them.
-  const at = Math.max(rows.findIndex(({ device }) => device.mac === focus), 0);
-  const chosen = rows[at]?.bars.find(({ id }) => id === chosenId) ?? null;
-  const under = pointed && (rows.find(({ device }) => device.mac === pointed.mac)?.bars.find(({ id }) => id === pointed.id) ?? null);
-  // What is drawn next: moved at every event of the pointer, without a turn through the page.
-  const state = useRef({ view, top: 0, frame: 0, still: 0 });
+  const [hover, setHover] = useState<Hover | null>(null);
+  const [focusedMac, setFocusedMac] = useState("");
+  const [selectedId, setSelectedId] = useState<string | null>(null);
+  // Looked up by MAC and id, not by index: rows and sessions change while they are focused.
+  const focusedIndex = Math.max(rows.findIndex(({ device }) => device.mac === focusedMac), 0);
+  const selectedBar = rows[focusedIndex]?.bars.find(({ id }) => id === selectedId) ?? null;
+  const hoveredBar = hover && (rows.find(({ device }) => device.mac === hover.mac)?.bars.find(({ id }) => id === hover.id) ?? null);
+  // The next frame. Pointer events change it without rendering the component.
+  const state = useRef({ view, top: 0, frame: 0, viewTimer: 0 });
 
   const draw = useCallback(() => {
     const element = canvas.current;
@@ -49,35 +50,35 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
     if (element.width !== width || element.height !== height) [element.width, element.height] = [width, height];
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const { view, top } = state.current;
-    paint(context, coloursOf(element), { ...size, top, view, rows, zone, now, chosen: under ?? chosen });
-    element.dataset.drawn = String(rows.reduce((sum, row) => sum + row.bars.length, 0));
-  }, [size, rows, zone, now, under, chosen]);
-  const latest = useRef(draw);
-  latest.current = draw;
+    paint(context, readColors(element), { ...size, top, view, rows, zone, now, highlighted: hoveredBar ?? selectedBar });
+    element.dataset.drawnSessions = String(rows.reduce((sum, row) => sum + row.bars.length, 0));
+  }, [size, rows, zone, now, hoveredBar, selectedBar]);
+  const drawRef = useRef(draw);
+  drawRef.current = draw;
 
-  const soon = useCallback(() => {
+  const scheduleDraw = useCallback(() => {
     state.current.frame ||= requestAnimationFrame(() => {
       state.current.frame = 0;
-      latest.current();
+      drawRef.current();
     });
   }, []);
 
   const move = useCallback(
     (next: View) => {
       state.current.view = next;
-      soon();
-      clearTimeout(state.current.still);
-      state.current.still = window.setTimeout(() => {
-        state.current.still = 0;
-        onView(next);
-      }, STILL);
+      scheduleDraw();
+      clearTimeout(state.current.viewTimer);
+      state.current.viewTimer = window.setTimeout(() => {
+        state.current.viewTimer = 0;
+        onViewChange(next);
+      }, VIEW_CHANGE_DELAY);
     },
-    [soon, onView],
+    [scheduleDraw, onViewChange],
   );
 
-  // What comes in while somebody moves the view does not take it out of their hand.
+  // A new view must not interrupt a movement.
   useLayoutEffect(() => {
-    if (!state.current.still) state.current.view = view;
+    if (!state.current.viewTimer) state.current.view = view;
   }, [view]);
   useLayoutEffect(draw, [view, draw]);
 
@@ -89,200 +90,211 @@ export function Timeline({ rows, view, zone, now, onView, onOpen }: Props) {
     const observer = new ResizeObserver(measure);
     observer.observe(element);
     const dark = matchMedia("(prefers-color-scheme: dark)");
-    dark.addEventListener("change", soon);
+    dark.addEventListener("change", scheduleDraw);
     return () => {
       observer.disconnect();
-      dark.removeEventListener("change", soon);
+      dark.removeEventListener("change", scheduleDraw);
       cancelAnimationFrame(state.current.frame);
-      clearTimeout(state.current.still);
+      clearTimeout(state.current.viewTimer);
     };
-  }, [soon]);
+  }, [scheduleDraw]);
 
-  // Wheel and touch: not by Preact, whose listeners could not keep the page from scrolling.
+  // Native listeners: Preact's are passive, and could not prevent the page from scrolling.
   useEffect(() => {
     const element = canvas.current!;
     const pointers = new Map<number, number>();
-    let moved = 0;
+    let distance = 0;
 
-    const wheel = (event: WheelEvent) => {
+    const onWheel = (event: WheelEvent) => {
       const { view } = state.current;
-      const zooming = event.ctrlKey || event.metaKey;
-      const sideways = event.shiftKey && !event.deltaX ? event.deltaY : event.deltaX;
-      if (!zooming && Math.abs(sideways) <= Math.abs(event.shiftKey ? 0 : event.deltaY)) return;
+      const zooms = event.ctrlKey || event.metaKey;
+      const deltaX = event.shiftKey && !event.deltaX ? event.deltaY : event.deltaX;
+      if (!zooms && Math.abs(deltaX) <= Math.abs(event.shiftKey ? 0 : event.deltaY)) return;
       event.preventDefault();
-      setPointed(null);
+      setHover(null);
       const width = element.clientWidth;
-      if (zooming) move(zoomed(view, toInstant(view, width, event.offsetX), STEP ** Math.sign(event.deltaY)));
-      else move(panned(view, (sideways / width) * span(view)));
+      if (zooms) move(zoom(view, toInstant(view, width, event.offsetX), ZOOM_STEP ** Math.sign(event.deltaY)));
+      else move(pan(view, (deltaX / width) * span(view)));
     };
 
-    const down = (event: PointerEvent) => {
+    const onPointerDown = (event: PointerEvent) => {
       if (event.button !== 0) return;
       element.setPointerCapture(event.pointerId);
       pointers.set(event.pointerId, event.offsetX);
-      if (pointers.size === 1) moved = 0;
+      if (pointers.size === 1) distance = 0;
     };
 
-    const drag = (event: PointerEvent) => {
-      const before = pointers.get(event.pointerId);
-      if (before === undefined) return setPointed(barAt(event));
+    const onPointerMove = (event: PointerEvent) => {
+      const previousX = pointers.get(event.pointerId);
+      if (previousX === undefined) return setHover(findHover(event));
       const { view } = state.current;
       const width = element.clientWidth;
-      const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
+      const otherX = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
       pointers.set(event.pointerId, event.offsetX);
-      moved += Math.abs(event.offsetX - before);
-      if (moved > A_CLICK) setPointed(null);
-      if (other === undefined) return move(panned(view, ((before - event.offsetX) / width) * span(view)));
-      const [wide, wider] = [Math.abs(before - other), Math.abs(event.offsetX - other)];
-      if (wide > 0 && wider > 0) move(zoomed(view, toInstant(view, width, other), wide / wider));
+      distance += Math.abs(event.offsetX - previousX);
+      if (distance > CLICK_TOLERANCE) setHover(null);
+      if (otherX === undefined) return move(pan(view, ((previousX - event.offsetX) / width) * span(view)));
+      const [oldGap, newGap] = [Math.abs(previousX - otherX), Math.abs(event.offsetX - otherX)];
+      if (oldGap > 0 && newGap > 0) move(zoom(view, toInstant(view, width, otherX), oldGap / newGap));
     };
 
-    const up = (event: PointerEvent) => {
-      if (!pointers.delete(event.pointerId) || pointers.size || moved > A_CLICK || event.type === "pointercancel") return;
-      const found = barAt(event);
-      if (!found) return;
-      // A finger cannot hover: its first tap tells, its second opens.
-      if (event.pointerType === "mouse" || pointedNow.current?.id === found.id) onOpen(found.mac);
-      else setPointed(found);
+    const onPointerUp = (event: PointerEvent) => {
+      if (!pointers.delete(event.pointerId) || pointers.size || distance > CLICK_TOLERANCE || event.type === "pointercancel") return;
+      const tapped = findHover(event);
+      if (!tapped) return;
+      // Touch cannot hover: the first tap shows the tooltip, the second opens the device.
+      if (event.pointerType === "mouse" || hoverRef.current?.id === tapped.id) onOpenDevice(tapped.mac);
+      else setHover(tapped);
     };
 
-    const leave = () => setPointed(null);
+    const onPointerLeave = () => setHover(null);
 
-    const barAt = (event: PointerEvent): Pointed | null => {
+    const findHover = (event: PointerEvent): Hover | null => {
       const { view, top } = state.current;
-      const row = rowsNow.current[Math.floor((event.offsetY - AXIS + top) / ROW)];
-      if (!row || event.offsetY < AXIS) return null;
-      const perPixel = span(view) / element.clientWidth;
-      const bar = hit(row.bars, toInstant(view, element.clientWidth, event.offsetX), REACH * perPixel);
+      const row = rowsRef.current[Math.floor((event.offsetY - AXIS_HEIGHT + top) / ROW_HEIGHT)];
+      if (!row || event.offsetY < AXIS_HEIGHT) return null;
+      const msPerPixel = span(view) / element.clientWidth;
+      const bar = findBar(row.bars, toInstant(view, element.clientWidth, event.offsetX), HIT_TOLERANCE * msPerPixel);
       return bar && { id: bar.id, mac: bar.mac, x: event.offsetX, y: event.offsetY };
     };
 
     const listeners: [string, (event: any) => void][] = [
-      ["wheel", wheel], ["pointerdown", down], ["pointermove", drag], ["pointerup", up], ["pointercancel", up], ["pointerleave", leave],
+      ["wheel", onWheel], ["pointerdown", onPointerDown], ["pointermove", onPointerMove], ["pointerup", onPointerUp],
+      ["pointercancel", onPointerUp], ["pointerleave", onPointerLeave],
     ];
     for (const [name, listener] of listeners) element.addEventListener(name, listener, { passive: false });
     return () => {
       for (const [name, listener] of listeners) element.removeEventListener(name, listener);
     };
-  }, [move, onOpen]);
-  const rowsNow = useRef(rows);
-  rowsNow.current = rows;
-  const pointedNow = useRef(pointed);
-  pointedNow.current = pointed;
+  }, [move, onOpenDevice]);
+  const rowsRef = useRef(rows);
+  rowsRef.current = rows;
+  const hoverRef = useRef(hover);
+  hoverRef.current = hover;
 
-  const scrolled = () => {
+  const onScroll = () => {
     state.current.top = scroller.current!.scrollTop;
     setTop(state.current.top);
-    setPointed(null);
-    soon();
+    setHover(null);
+    scheduleDraw();
   };
 
   const focusRow = (n: number) => {
-    const next = Math.min(Math.max(n, 0), rows.length - 1);
-    setFocus(rows[next]!.device.mac);
-    setChosen(null);
+    const index = Math.min(Math.max(n, 0), rows.length - 1);
+    setFocusedMac(rows[index]!.device.mac);
+    setSelectedId(null);
     const element = scroller.current!;
-    const [above, below] = [next * ROW, (next + 1) * ROW + AXIS - element.clientHeight];
-    if (element.scrollTop > above) element.scrollTop = above;
-    if (element.scrollTop < below) element.scrollTop = below;
-    // The list holds what is on the screen: the row may only be there after the next turn.
-    requestAnimationFrame(() => requestAnimationFrame(() => element.querySelector<HTMLElement>(`[data-row="${next}"]`)?.focus()));
+    const [maxTop, minTop] = [index * ROW_HEIGHT, (index + 1) * ROW_HEIGHT + AXIS_HEIGHT - element.clientHeight];
+    if (element.scrollTop > maxTop) element.scrollTop = maxTop;
+    if (element.scrollTop < minTop) element.scrollTop = minTop;
+    // The list has only visible rows: the element may not exist until the next render.
+    requestAnimationFrame(() => requestAnimationFrame(() => element.querySelector<HTMLElement>(`[data-row="${index}"]`)?.focus()));
   };
 
-  /** Goes to the session after or before the chosen one, and brings it into view. */
-  const choose = (by: 1 | -1) => {
-    const bars = rows[at]?.bars ?? [];
+  /** Select the next or previous session of the focused device and move it into view. */
+  const selectAdjacent = (offset: 1 | -1) => {
+    const bars = rows[focusedIndex]?.bars ?? [];
     const { view } = state.current;
-    const inView = by > 0 ? bars.findIndex((bar) => bar.end >= view.from) : bars.findLastIndex((bar) => bar.start <= view.to);
-    const next = bars[chosen ? bars.indexOf(chosen) + by : inView];
+    const firstInView = offset > 0 ? bars.findIndex((bar) => bar.end >= view.from) : bars.findLastIndex((bar) => bar.start <= view.to);
+    const next = bars[selectedBar ? bars.indexOf(selectedBar) + offset : firstInView];
     if (!next) return;
-    setChosen(next.id);
+    setSelectedId(next.id);
     const end = Math.min(next.end, now);
-    if (next.start > view.to || end < view.from) move(panned(view, (next.start + end) / 2 - (view.from + view.to) / 2));
+    if (next.start > view.to || end < view.from) move(pan(view, (next.start + end) / 2 - (view.from + view.to) / 2));
   };
 
-  const keys: Record<string, () => void> = {
-    ArrowDown: () => focusRow(at + 1),
-    ArrowUp: () => focusRow(at - 1),
+  const shortcuts: Record<string, () => void> = {
+    ArrowDown: () => focusRow(focusedIndex + 1),
+    ArrowUp: () => focusRow(focusedIndex - 1),
     Home: () => focusRow(0),
     End: () => focusRow(rows.length - 1),
-    PageDown: () => focusRow(at + 10),
-    PageUp: () => focusRow(at - 10),
-    ArrowRight: () => choose(1),
-    ArrowLeft: () => choose(-1),
-    "+": () => move(zoomed(state.current.view, middle(state.current.view), 1 / STEP)),
-    "-": () => move(zoomed(state.current.view, middle(state.current.view), STEP)),
-    Escape: () => setChosen(null),
+    PageDown: () => focusRow(focusedIndex + 10),
+    PageUp: () => focusRow(focusedIndex - 10),
+    ArrowRight: () => selectAdjacent(1),
+    ArrowLeft: () => selectAdjacent(-1),
+    "+": () => move(zoom(state.current.view, centerOf(state.current.view), 1 / ZOOM_STEP)),
+    "-": () => move(zoom(state.current.view, centerOf(state.current.view), ZOOM_STEP)),
+    Escape: () => setSelectedId(null),
   };
-  const pressed = (event: KeyboardEvent) => {
-    const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : keys[event.key];
+  const onKeyDown = (event: KeyboardEvent) => {
+    const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : shortcuts[event.key];
     if (!action) return;
     event.preventDefault();
     action();
   };
 
-  const [first, last] = shown({ top, height: size.height, rows });
-  const listed = [...rows.keys()].slice(first, last);
-  // The row that has the focus stays in the list, also when it is scrolled away.
-  if (!(first <= at && at < last)) listed.push(at);
-  const chosenX = chosen && Math.min(Math.max(toX(state.current.view, size.width, chosen.start), 0), size.width);
-  const tip = under
-    ? { bar: under, x: pointed!.x, y: pointed!.y }
-    : chosen && { bar: chosen, x: chosenX!, y: AXIS + (at + 0.5) * ROW - top };
+  const [first, last] = visibleRows({ top, height: size.height, rows });
+  const listedIndexes = [...rows.keys()].slice(first, last);
+  // The focused row must stay in the list, or it would lose the focus.
+  if (!(first <= focusedIndex && focusedIndex < last)) listedIndexes.push(focusedIndex);
+  const selectedX = selectedBar && Math.min(Math.max(toX(state.current.view, size.width, selectedBar.start), 0), size.width);
+  const tooltip = hoveredBar
+    ? { bar: hoveredBar, x: hover!.x, y: hover!.y }
+    : selectedBar && { bar: selectedBar, x: selectedX!, y: AXIS_HEIGHT + (focusedIndex + 0.5) * ROW_HEIGHT - top };
 
   return (
-    <div class="timeline" ref={scroller} onScroll={scrolled}>
+    <div class="timeline" ref={scroller} onScroll={onScroll}>
       <div class="sheet">
-        <div class="corner">{counted(rows.length, "device")}</div>
-        <canvas ref={canvas} aria-hidden="true" style={{ height: `${size.height}px`, cursor: under ? "pointer" : "" }} />
-        {tip && <Tip {...tip} width={size.width} height={size.height} zone={zone} now={now} name={nameOf(rows, tip.bar.mac)} />}
+        <div class="device-count">{formatCount(rows.length, "device")}</div>
+        <canvas ref={canvas} aria-hidden="true" style={{ height: `${size.height}px`, cursor: hoveredBar ? "pointer" : "" }} />
+        {tooltip && (
+          <Tooltip {...tooltip} width={size.width} height={size.height} zone={zone} now={now} name={deviceName(rows, tooltip.bar.mac)} />
+        )}
       </div>
-      <ul class="names" aria-label="Devices and their sessions" aria-describedby="keys" style={{ height: `${rows.length * ROW}px` }} onKeyDown={pressed}>
-        {listed.map((n) => {
-          const { device, online, bars } = rows[n]!;
+      <ul
+        class="device-list" aria-label="Devices and their sessions" aria-describedby="shortcuts"
+        style={{ height: `${rows.length * ROW_HEIGHT}px` }} onKeyDown={onKeyDown}
+      >
+        {listedIndexes.map((n) => {
+          const { device, onlineTime, bars } = rows[n]!;
+          const visibleCount = bars.filter((bar) => overlaps(bar, view)).length;
           return (
-            <li key={device.mac} aria-setsize={rows.length} aria-posinset={n + 1} style={{ top: `${n * ROW}px` }}>
+            <li key={device.mac} aria-setsize={rows.length} aria-posinset={n + 1} style={{ top: `${n * ROW_HEIGHT}px` }}>
               <a
-                href={deviceAddress(device.mac)}
+                href={deviceUrl(device.mac)}
                 data-row={n}
-                tabIndex={n === at ? 0 : -1}
-                onFocus={() => setFocus(device.mac)}
-                onBlur={() => setChosen(null)}
+                tabIndex={n === focusedIndex ? 0 : -1}
+                onFocus={() => setFocusedMac(device.mac)}
+                onBlur={() => setSelectedId(null)}
                 title={device.name === null ? device.mac : `${device.name}, ${device.mac}`}
               >
-                <Online is={device.isConnected} />
+                <OnlineDot online={device.isConnected} />
                 <span class={device.name === null ? "name mac" : "name"}>{device.name ?? device.mac}</span>
-                <span class="sr-only">, {counted(bars.filter((bar) => overlaps(bar, view)).length, "session")}, online for</span>
-                <span class="much">{online ? duration(online / 1000) : "–"}</span>
+                <span class="sr-only">, {formatCount(visibleCount, "session")}, online for</span>
+                <span class="online-time">{onlineTime ? formatDuration(onlineTime / 1000) : "–"}</span>
               </a>
             </li>
           );
         })}
       </ul>
-      <p id="keys">↑ ↓ from device to device, ← → through its sessions, + − zoom, Enter opens the device.</p>
+      <p id="shortcuts">↑ ↓ select a device, ← → select a session, + − zoom, Enter opens the device.</p>
       <p class="sr-only" aria-live="polite">
-        {chosen && [nameOf(rows, chosen.mac), STATES[chosen.state], ...told(chosen, zone, now).map(([label, value]) => `${label}: ${value}`)].join(", ")}
+        {selectedBar && [
+          deviceName(rows, selectedBar.mac),
+          STATE_LABELS[selectedBar.state],
+          ...sessionDetails(selectedBar, zone, now).map(([label, value]) => `${label}: ${value}`),
+        ].join(", ")}
       </p>
     </div>
   );
 }
 
-const middle = (view: View): number => (view.from + view.to) / 2;
+const centerOf = (view: View): number => (view.from + view.to) / 2;
 
-const nameOf = (rows: Row[], mac: string): string => rows.find((row) => row.device.mac === mac)?.device.name ?? mac;
+const deviceName = (rows: Row[], mac: string): string => rows.find((row) => row.device.mac === mac)?.device.name ?? mac;
 
-type TipProps = { bar: Bar; x: number; y: number; width: number; height: number; zone: Zone; now: number; name: string };
+type TooltipProps = { bar: Bar; x: number; y: number; width: number; height: number; zone: TimeZone; now: number; name: string };
 
-/** What a session's tooltip says, on the side where there is room. */
-function Tip({ bar, x, y, width, height, zone, now, name }: TipProps) {
-  const side = { [x > width / 2 ? "right" : "left"]: `${x > width / 2 ? width - x + 12 : x + 12}px` };
-  const edge = { [y > height / 2 ? "bottom" : "top"]: `${y > height / 2 ? height - y + 12 : y + 12}px` };
+/** A session's tooltip, on the side with more space. */
+function Tooltip({ bar, x, y, width, height, zone, now, name }: TooltipProps) {
+  const horizontal = { [x > width / 2 ? "right" : "left"]: `${x > width / 2 ? width - x + 12 : x + 12}px` };
+  const vertical = { [y > height / 2 ? "bottom" : "top"]: `${y > height / 2 ? height - y + 12 : y + 12}px` };
   return (
-    <div class="over">
-      <div class="tip" style={{ ...side, ...edge }}>
-        <b>{name}</b> <State of={bar.state} />
+    <div class="overlay">
+      <div class="tooltip" style={{ ...horizontal, ...vertical }}>
+        <b>{name}</b> <StateLabel state={bar.state} />
         <dl>
-          {told(bar, zone, now).map(([label, value]) => (
+          {sessionDetails(bar, zone, now).map(([label, value]) => (
             <>
               <dt>{label}</dt>
               <dd>{value}</dd>
