@@ -15,7 +15,14 @@ from storage.queries import sessions as session_queries
 from storage.store import AuditStamp, LockPurpose, Transaction
 from storage.tables import CONNECTED, MISSING_DISCONNECTION, MISSING_EVENT, SessionRow
 
-CORRECTABLE_COLUMNS = ("ip", "connected_at", "disconnected_at", "connection_event", "disconnection_event", "info")
+# The fields of `NewSession` that are not named like their columns.
+FIELD_NAMES = {
+    "connected_at": "start_time",
+    "disconnected_at": "end_time",
+    "connection_event": "event_type_conn",
+    "disconnection_event": "event_type_disc",
+}
+CORRECTABLE_COLUMNS = tuple(name for name in SessionRow._fields if name not in ("mac", "id", "state"))
 
 
 class Revision(NamedTuple):
@@ -54,10 +61,9 @@ async def update(context: Context, mac: str, session_id: int, changes: Mapping[s
 
 def _as_input(row: SessionRow, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the input that would create the session with the changes applied."""
-    ends = {"start_time": row.connected_at, "end_time": row.disconnected_at}
-    old: dict[str, Any] = {name: None if at is None else to_datetime(at).isoformat() for name, at in ends.items()}
-    old |= {"mac": row.mac, "ip": row.ip, "info": row.info}
-    old |= {"event_type_conn": row.connection_event, "event_type_disc": row.disconnection_event}
+    old: dict[str, Any] = {FIELD_NAMES.get(name, name): getattr(row, name) for name in ("mac", *CORRECTABLE_COLUMNS)}
+    for end in ("start_time", "end_time"):
+        old[end] = None if old[end] is None else to_datetime(old[end]).isoformat()
     for end, event in (("start_time", "event_type_conn"), ("end_time", "event_type_disc")):
         # A time for a missing end implies the default event type.
         if old[event] == MISSING_EVENT and changes.get(end) is not None:

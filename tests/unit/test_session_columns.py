@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from resolvers.corrections import CORRECTABLE_COLUMNS, _as_input
+from resolvers.corrections import CORRECTABLE_COLUMNS, FIELD_NAMES, _as_input
 from resolvers.maintenance.copy import _digest, copy_database
 from resolvers.sessions import build_row
 from resolvers.validation.clock import Clock
@@ -139,15 +139,7 @@ def test_backups_have_every_column(database: str, tmp_path: Path) -> None:
 
 def test_create_sets_every_column_that_clients_provide() -> None:
     """Otherwise `build_row` would store the default value of a new column."""
-    new = NewSession.model_construct(
-        mac=ROW["mac"],
-        ip=ROW["ip"],
-        start_time=ROW["connected_at"],
-        end_time=ROW["disconnected_at"],
-        event_type_conn=ROW["connection_event"],
-        event_type_disc=ROW["disconnection_event"],
-        info=ROW["info"],
-    )
+    new = NewSession.model_construct(**{FIELD_NAMES.get(name, name): value for name, value in ROW.items()})
     provided = set(STORED) - INTERNAL
     assert {name: value for name, value in build_row(new, ROW["id"]).items() if name in provided} == {
         name: ROW[name] for name in provided
