@@ -45,7 +45,10 @@ def rest_app(context: Context) -> ASGIApp:
         try:
             await router(scope, receive, send)
         except HTTPException as error:  # of the router; endpoints handle their own
-            await error_response(error)(scope, receive, send)
+            headers = dict(error.headers or {})
+            if "Allow" in headers:  # Starlette joins a set, whose order varies
+                headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+            await error_response(HTTPException(error.status_code, headers=headers))(scope, receive, send)
 
     return app
 
