@@ -32,15 +32,6 @@ class DeviceRow(NamedTuple):
     owner: str | None
 
 
-class ActivityRow(NamedTuple):
-    """A device's first and last observed instant in microseconds, and its number of open sessions."""
-
-    mac: str
-    first_seen: int
-    last_seen: int
-    open: int
-
-
 _ROW_COLUMNS = (device.mac, device.name, device.owner)
 
 
@@ -129,7 +120,10 @@ def devices_by_macs() -> Select[Any]:
 
 @cache
 def activity_by_macs() -> Select[Any]:
-    """Select the `ActivityRow` of each of `macs` (a JSON array) that has sessions."""
+    """Select the activity of each of `macs` (a JSON array) that has sessions.
+
+    Columns: MAC, first and last observed instant in microseconds, number of open sessions.
+    """
     return (
         select(
             session.mac,
